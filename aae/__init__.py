@@ -1,0 +1,1 @@
+"""Adversarial autoencoders with reproducible randomness: models, training, metrics and the native ops."""

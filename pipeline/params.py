@@ -1,0 +1,149 @@
+"""`params.yaml`: typed, validated, and refused in one line that names the key and what is allowed.
+
+`python -m pipeline.params` checks the file and writes `params.schema.json`, which editors complete from.
+"""
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from aae.errors import InputError
+from pipeline.paths import PARAMS
+
+MODELS = ("aae", "vae")
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Widths = Annotated[list[Count], Field(min_length=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml: every key is required, no other is allowed, no value is coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Data(Section):
+    path: Annotated[str, Field(min_length=1, description="folder of four IDX files, raw or gzipped")]
+    classes: Annotated[int, Field(ge=1, le=256, description="labels are 0 to classes - 1")]
+
+
+class Prior(Section):
+    name: Annotated[Literal["normal"], Field(description="p(z): normal is N(0, std² I)")]
+    std: Annotated[Positive, Field(description="standard deviation on every axis")]
+
+
+class Adam(Section):
+    learning_rate: Annotated[Positive, Field(description="Adam's step size")]
+    betas: Annotated[
+        list[Beta], Field(min_length=2, max_length=2, description="decay of Adam's first and second moment")
+    ]
+
+
+class AAE(Section):
+    encoder_widths: Annotated[Widths, Field(description="widths of the encoder's hidden layers")]
+    decoder_widths: Annotated[Widths, Field(description="widths of the decoder's hidden layers")]
+    discriminator_widths: Annotated[Widths, Field(description="widths of the discriminator's hidden layers")]
+    autoencoder: Annotated[Adam, Field(description="reconstruction step: encoder and decoder")]
+    discriminator: Annotated[Adam, Field(description="discriminator step")]
+    generator: Annotated[Adam, Field(description="generator step: the encoder against the discriminator")]
+
+
+class VAE(Section):
+    encoder_widths: Annotated[Widths, Field(description="widths of the encoder's hidden layers")]
+    decoder_widths: Annotated[Widths, Field(description="widths of the decoder's hidden layers")]
+    autoencoder: Annotated[Adam, Field(description="encoder and decoder")]
+
+
+class Evaluation(Section):
+    cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells an axis")]
+    projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
+
+
+class Render(Section):
+    manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images a side of the manifold")]
+    manifold_range: Annotated[Positive, Field(description="the manifold spans [-range, range] on both axes")]
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    epochs: Annotated[Count, Field(description="passes of floor(training images / batch_size) iterations")]
+    snapshot_every: Annotated[Count, Field(description="epochs between snapshots")]
+    seeds: Annotated[
+        list[Seed],
+        Field(min_length=1, description="one run of each model a seed", json_schema_extra={"uniqueItems": True}),
+    ]
+    batch_size: Annotated[
+        int, Field(ge=2, multiple_of=2, description="images a minibatch; half of it in the discriminator step")
+    ]
+    code_size: Annotated[Count, Field(description="dimensions of the code z")]
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
+    data: Data
+    prior: Prior
+    aae: AAE
+    vae: VAE
+    evaluation: Evaluation
+    render: Render
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """The validated content of `path`; raises InputError with one line for the first thing wrong."""
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {describe(error.errors()[0], content)}") from None
+    if repeated := {seed for seed in params.seeds if params.seeds.count(seed) > 1}:
+        raise InputError(f"{path}: seeds: {min(repeated)} stands there twice; each seed is one run")
+    return params
+
+
+def describe(error: dict[str, Any], content: Any) -> str:
+    """One line for one of pydantic's errors: the key, what is allowed, what was found."""
+    key = ".".join(map(str, error["loc"])) or "top level"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "extra_forbidden":
+        allowed = allowed_keys(error["loc"][:-1])
+        near = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{key}: {message}; found {error['input']!r}"
+
+
+def allowed_keys(section: tuple) -> list[str]:
+    """The keys of the section at the location `section`, for example ("aae", "generator")."""
+    model: Any = Params
+    for key in section:
+        model = model.model_fields[key].annotation
+    return list(model.model_fields)
+
+
+def json_schema() -> str:
+    """The JSON schema of `params.yaml`, as the text of `params.schema.json`."""
+    return json.dumps(Params.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    load_params()
+    PARAMS.with_suffix(".schema.json").write_text(json_schema(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    from pipeline.cli import run_stage
+
+    run_stage(main)

@@ -1,0 +1,18 @@
+"""Where the stages read and write, relative to the repository's root."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DATA = Path("data/prepared")
+SNAPSHOTS = Path("results/snapshots")
+HISTORY = Path("results/history")
+TIMING = Path("results/timing")
+METRICS = Path("results/metrics")
+CURVES = Path("results/curves")
+FIGURES = Path("results/figures")
+REPORT = Path("report")
+
+
+def run_name(model: str, seed: int) -> str:
+    """The folder or file stem of a run, for example `aae-0`."""
+    return f"{model}-{seed}"

@@ -1,0 +1,20 @@
+"""Stage `prepare`: the raw IDX files, checked, as uint8 arrays."""
+
+from pathlib import Path
+
+from aae.data import read_idx_folder, save_dataset
+from pipeline.cli import run_stage
+from pipeline.params import load_params
+from pipeline.paths import DATA
+
+
+def main() -> None:
+    data = load_params().data
+    dataset = read_idx_folder(Path(data.path), data.classes)
+    save_dataset(dataset, DATA)
+    height, width = dataset.train_images.shape[1:]
+    print(f"{len(dataset.train_images)} training and {len(dataset.test_images)} test images of {height} x {width}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
