@@ -1,0 +1,50 @@
+# `make help` lists the targets. Every target makes what it needs first and is quick when nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help env repro study test test-slow bench lint lock clean
+.DEFAULT_GOAL := help
+
+help:          ## list the targets
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+env: $(VENV)/.extension   ## the environment: .venv, locked requirements, the extension
+
+repro: env     ## the whole default experiment, from the raw data to report/index.html
+	dvc repro
+
+study: env     ## the experiment over five seeds; trains only the runs that are missing
+	dvc exp run -S 'seeds=[0,1,2,3,4]'
+
+test: env      ## the test suite
+	pytest -n auto
+
+test-slow: env ## the tests that take minutes
+	pytest -n auto -m slow
+
+bench: env     ## the benchmarks
+	pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+lint: env      ## style, imports and common mistakes
+	ruff check .
+	ruff format --check .
+
+lock:          ## write requirements.txt anew from pyproject.toml
+	$(VENV)/bin/pip install -q pip-tools
+	pip-compile -q --extra dev --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header -o requirements.txt pyproject.toml
+	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.txt
+
+clean:         ## remove the environment and build products; data, results and cache stay
+	rm -rf $(VENV) build *.egg-info *.so
+
+$(VENV)/.requirements: requirements.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.txt
+	touch $@
+
+$(VENV)/.extension: $(VENV)/.requirements setup.py pyproject.toml $(shell find csrc -type f)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@

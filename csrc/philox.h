@@ -1,0 +1,59 @@
+// The counter-based generator behind every random number, and the contract that says which one is whose.
+//
+// A draw is a pure function of (seed, stream, step, index), so it is the same for any number of threads, any
+// vector width, any split of a batch, and after a resume.
+//
+//   key      k0 = seed low 32        k1 = seed high 32                                0 <= seed   < 2^63
+//   counter  c0 = index low 32       c1 = index high 32                               0 <= index  < 2^64
+//            c2 = step low 32        c3 = (step >> 32) | (stream << 16)               0 <= step   < 2^48
+//                                                                                     0 <= stream < 2^16
+//
+// `index` counts blocks of four 32-bit words within one (seed, stream, step). What an op makes of a block is
+// written with the op, in kernels.h. These bits are frozen: trained results depend on them.
+//
+// Philox4x32-10: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+#pragma once
+
+#include <cstdint>
+
+// What one thread or vector lane computes is shared by the CPU and CUDA compilers. Inlining is forced because
+// a function left out of line would miss the instruction set of the loop that calls it.
+#if defined(__CUDACC__)
+#define AAE_HD __host__ __device__ __forceinline__
+#else
+#define AAE_HD inline __attribute__((always_inline))
+#endif
+
+namespace aae {
+
+struct Words {
+  uint32_t x0, x1, x2, x3;
+};
+
+// Which of a run's random numbers: everything of the counter and key but the index.
+struct Draw {
+  uint64_t seed;
+  uint64_t step;
+  uint32_t stream;
+};
+
+AAE_HD Words philox4x32(Words c, uint32_t k0, uint32_t k1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53u} * c.x0;
+    const uint64_t p1 = uint64_t{0xCD9E8D57u} * c.x2;
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c.x1 ^ k0, static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32) ^ c.x3 ^ k1, static_cast<uint32_t>(p0)};
+    k0 += 0x9E3779B9u;  // the golden ratio
+    k1 += 0xBB67AE85u;  // sqrt(3) - 1
+  }
+  return c;
+}
+
+AAE_HD Words philox4x32(const Draw& draw, uint64_t index) {
+  return philox4x32(
+      {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(draw.step),
+       static_cast<uint32_t>(draw.step >> 32) | (draw.stream << 16)},
+      static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32));
+}
+
+}  // namespace aae

@@ -1,0 +1,45 @@
+"""An extension that is missing, or was built from other sources, is told in one line."""
+
+import shutil
+import sys
+
+import pytest
+
+from aae.errors import InputError
+from pipeline.extension import ROOT, check_extension, source_digest
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    return tmp_path
+
+
+def test_built_from_these_sources():
+    check_extension()
+
+
+def test_another_checkout_of_the_same_sources_shares_the_build(checkout):
+    check_extension(checkout)
+
+
+def test_changed_source(checkout):
+    with (checkout / "csrc" / "normal.h").open("a") as file:
+        file.write("\n")
+    with pytest.raises(InputError, match=r"built from other sources than csrc/ and setup.py; run `make env`"):
+        check_extension(checkout)
+
+
+def test_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aae_native", None)
+    with pytest.raises(InputError, match=r"the native extension cannot be imported.*run `make env`"):
+        check_extension()
+
+
+def test_digest_covers_names_and_only_sources(checkout):
+    before = source_digest(checkout)
+    (checkout / "csrc" / "notes.txt").write_text("not a source")
+    assert source_digest(checkout) == before
+    (checkout / "csrc" / "bindings.cpp").rename(checkout / "csrc" / "renamed.cpp")
+    assert source_digest(checkout) != before
