@@ -30,6 +30,4 @@ def check_extension(root: Path = ROOT) -> None:
     except ImportError as error:
         raise InputError(f"the native extension cannot be imported ({error}); run `make env`") from error
     if aae_native.build_info()["source_digest"] != source_digest(root):
-        raise InputError(
-            "the native extension was built from other sources than csrc/ and setup.py; run `make env`"
-        )
+        raise InputError("the native extension was built from other sources than csrc/ and setup.py; run `make env`")

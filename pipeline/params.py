@@ -37,7 +37,7 @@ class Data(Section):
 
 class Prior(Section):
     name: Annotated[Literal["normal"], Field(description="p(z): normal is N(0, std² I)")]
-    std: Annotated[Positive, Field(description="standard deviation on every axis")]
+    std: Annotated[float, Field(ge=0.001, le=1000, description="standard deviation on every axis")]
 
 
 class Adam(Section):
@@ -82,7 +82,8 @@ class Params(Section):
         Field(min_length=1, description="one run of each model a seed", json_schema_extra={"uniqueItems": True}),
     ]
     batch_size: Annotated[
-        int, Field(ge=2, multiple_of=2, description="images a minibatch; half of it in the discriminator step")
+        int,
+        Field(ge=2, multiple_of=2, description="images a minibatch; half of it in the discriminator step"),
     ]
     code_size: Annotated[Count, Field(description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]

@@ -10,6 +10,7 @@ TIMING = Path("results/timing")
 METRICS = Path("results/metrics")
 CURVES = Path("results/curves")
 FIGURES = Path("results/figures")
+PLOTS = Path("results/plots")
 REPORT = Path("report")
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from aae.data import read_idx_folder, save_dataset
+from aae.data import save_dataset
+from aae.idx import read_idx_folder
 from pipeline.cli import run_stage
 from pipeline.params import load_params
 from pipeline.paths import DATA

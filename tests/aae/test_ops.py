@@ -14,9 +14,7 @@ from aae.ops import Stream
 from aae.priors import NormalPrior
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-devices = pytest.mark.parametrize(
-    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])]
-)
+devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
 
 draws = st.fixed_dictionaries(
     {
@@ -240,9 +238,7 @@ def test_std_scales(z):
 
 def test_indices_are_uniform():
     rows = 1000
-    _, indices = ops.draw_minibatch(
-        torch.empty(rows, 0, dtype=torch.uint8), N, seed=1, step=1, stream=Stream.GENERATOR
-    )
+    _, indices = ops.draw_minibatch(torch.empty(rows, 0, dtype=torch.uint8), N, seed=1, step=1, stream=Stream.GENERATOR)
     assert stats.chisquare(np.bincount(indices, minlength=rows)).pvalue > 1e-6
     pairs = indices.numpy().reshape(-1, 2) // 40
     assert stats.chisquare(np.bincount(pairs[:, 0] * 25 + pairs[:, 1], minlength=625)).pvalue > 1e-6
@@ -282,9 +278,7 @@ def test_compiles_whole_and_once_for_all_steps(name):
     compiled = torch.compile(CALLS[name], fullgraph=True, backend=counter)
     for step in [2**40, *range(5)]:
         expected, got = CALLS[name](step), compiled(step)
-        for a, b in zip(
-            torch.utils._pytree.tree_leaves(expected), torch.utils._pytree.tree_leaves(got), strict=True
-        ):
+        for a, b in zip(torch.utils._pytree.tree_leaves(expected), torch.utils._pytree.tree_leaves(got), strict=True):
             assert torch.equal(a, b)
     assert counter.frame_count <= 2  # the first step is compiled as a constant, all others at once
 

@@ -46,6 +46,4 @@ def test_normals_are_those_of_the_formula():
 
 def test_uniform_is_the_middle_of_its_word():
     x = np.array([0, 1, 2, 12345, 2**24 - 1], np.uint32)
-    np.testing.assert_array_equal(
-        reference.uniform(x), ((2 * x.astype(np.float64) + 1) / 2**33).astype(np.float32)
-    )
+    np.testing.assert_array_equal(reference.uniform(x), ((2 * x.astype(np.float64) + 1) / 2**33).astype(np.float32))

@@ -78,10 +78,7 @@ def test_cos_sin_accuracy():
     assert ulps(np.where(even, cos, sin), np.where(even, exact_cos, exact_sin)).max() <= COS_ULP
     nonzero = angle != 0
     assert ulps(np.where(even, sin, cos), np.where(even, exact_sin, exact_cos))[nonzero].max() <= SIN_ULP
-    assert (
-        np.abs(cos.astype(np.float64) ** 2 + sin.astype(np.float64) ** 2 - 1).max()
-        <= 2 * np.sqrt(2) * COS_ERROR
-    )
+    assert np.abs(cos.astype(np.float64) ** 2 + sin.astype(np.float64) ** 2 - 1).max() <= 2 * np.sqrt(2) * COS_ERROR
 
 
 def test_extremes():

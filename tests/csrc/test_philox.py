@@ -9,9 +9,7 @@ import torch
 from aae import ops, reference
 
 TABLE = Path(__file__).with_name("philox_known_answers.txt")
-KNOWN_ANSWERS = [
-    [int(word, 16) for word in line.split()] for line in TABLE.read_text().splitlines() if line[0] != "#"
-]
+KNOWN_ANSWERS = [[int(word, 16) for word in line.split()] for line in TABLE.read_text().splitlines() if line[0] != "#"]
 
 
 @pytest.mark.parametrize("row", KNOWN_ANSWERS, ids=["zeros", "ones", "pi"])

@@ -30,7 +30,12 @@ def test_the_default_experiment_is_the_posts():
     params = load_params(ROOT / "params.yaml")
     assert (params.epochs, params.batch_size, params.code_size) == (100, 128, 2)
     assert params.aae.encoder_widths == params.aae.decoder_widths == params.aae.discriminator_widths == [512]
-    for optimizer in (params.aae.autoencoder, params.aae.discriminator, params.aae.generator, params.vae.autoencoder):
+    for optimizer in (
+        params.aae.autoencoder,
+        params.aae.discriminator,
+        params.aae.generator,
+        params.vae.autoencoder,
+    ):
         assert optimizer.learning_rate == 0.001
     assert (params.render.manifold_size, params.render.manifold_range) == (30, 3.0)
     assert all(hasattr(params, model) for model in MODELS)
@@ -58,7 +63,11 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("epochs: 100", "epochs: 1.5", "epochs: input should be a valid integer; found 1.5"),
         ("epochs: 100", "epochs: true", "epochs: input should be a valid integer; found True"),
         ("epochs: 100", "epoch: 100", "epochs: missing"),
-        ("epochs: 100", "epochs: 100\nsnapshot_evry: 1", "snapshot_evry: unknown key (did you mean snapshot_every?)"),
+        (
+            "epochs: 100",
+            "epochs: 100\nsnapshot_evry: 1",
+            "snapshot_evry: unknown key (did you mean snapshot_every?)",
+        ),
         ("batch_size: 128", "batch_size: 127", "batch_size: input should be a multiple of 2; found 127"),
         ("seeds: [0]", "seeds: []", "seeds: list should have at least 1 item"),
         ("seeds: [0]", "seeds: [-1]", "seeds.0: input should be greater than or equal to 0; found -1"),
@@ -66,7 +75,11 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("device: auto", "device: gpu", "device: input should be 'auto', 'cpu' or 'cuda'; found 'gpu'"),
         ("name: normal", "name: gauss", "prior.name: input should be 'normal'; found 'gauss'"),
         ("std: 1.0", "std: .nan", "prior.std: input should be"),
-        ("betas: [0.9, 0.999]", "betas: [0.9, 1.0]", "aae.autoencoder.betas.1: input should be less than 1; found 1.0"),
+        (
+            "betas: [0.9, 0.999]",
+            "betas: [0.9, 1.0]",
+            "aae.autoencoder.betas.1: input should be less than 1; found 1.0",
+        ),
         ("learning_rate: 0.001", "learning_rte: 0.001", "aae.autoencoder.learning_rate: missing"),
         ("epochs: 100", "epochs: 100\nepochs: 3", "not valid YAML"),
         ("epochs: 100", "epochs: [", "not valid YAML"),

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aae.data import IDX_FILES, load_dataset
+from aae.data import load_dataset
+from aae.idx import IDX_FILES
 from pipeline import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,18 @@ def test_real_mnist(tmp_path, monkeypatch):
     assert np.bincount(dataset.train_labels).tolist() == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
     ]  # fmt: skip
-    assert np.bincount(dataset.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(dataset.test_labels).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     digest = hashlib.sha256(dataset.test_images.tobytes()).hexdigest()
     raw = gzip.decompress((ROOT / "data/raw/mnist/t10k-images-idx3-ubyte.gz").read_bytes())
     assert digest == hashlib.sha256(raw[16:]).hexdigest()

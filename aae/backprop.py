@@ -1,0 +1,89 @@
+"""The passes of a perceptron, its loss and Adam, written out.
+
+They compute what autograd and `torch.optim.Adam` would (the tests compare them), without building a graph that never
+changes anew for every step. The parameters are those of the `nn.Module`, updated in place.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+
+class Perceptron:
+    """The passes of an `mlp` on minibatches: linear layers with ReLU between them."""
+
+    def __init__(self, network: nn.Sequential):
+        self.layers = [
+            (layer.weight.detach(), layer.bias.detach()) for layer in network if isinstance(layer, nn.Linear)
+        ]
+        self.inputs: list[Tensor] = []  # of each layer in the last forward pass
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Weight [outputs, inputs] and bias [outputs] of each layer, first layer first."""
+        return [tensor for layer in self.layers for tensor in layer]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs [n, outputs] for inputs `x` [n, inputs], which the backward pass will need unchanged."""
+        self.inputs = []
+        for weight, bias in self.layers:
+            if self.inputs:
+                x.relu_()
+            self.inputs.append(x)
+            x = torch.addmm(bias, x, weight.t())
+        return x
+
+    def backward(self, gradient: Tensor, gradients: Sequence[Tensor] = (), to_inputs: bool = False) -> Tensor | None:
+        """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
+
+        Writes the gradients in the parameters into `gradients`, in the order of `parameters`, if there are any.
+        Returns the gradient in the inputs if it is asked for.
+        """
+        for i in reversed(range(len(self.layers))):
+            x = self.inputs[i]
+            if gradients:
+                torch.mm(gradient.t(), x, out=gradients[2 * i])
+                torch.sum(gradient, dim=0, out=gradients[2 * i + 1])
+            if i == 0 and not to_inputs:
+                return None
+            gradient = gradient @ self.layers[i][0]
+            if i > 0:
+                torch.ops.aten.threshold_backward.grad_input(gradient, x, 0, grad_input=gradient)
+        return gradient
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy in nats of `logits` against `targets` in [0, 1], and its gradient in the logits.
+
+    Both are of the sum over all elements, divided by `count`. The gradient takes the place of the logits.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / count
+    return loss, logits.sigmoid_().sub_(targets).div_(count)
+
+
+class Adam:
+    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of some networks, fused and in place.
+
+    `gradients` has a list for each network, in the order of its `parameters`: buffers that the backward passes
+    fill before each `step`.
+    """
+
+    def __init__(self, networks: Sequence[Perceptron], learning_rate: float, betas: Sequence[float]):
+        self.learning_rate, self.betas = learning_rate, betas
+        self.parameters = [parameter for network in networks for parameter in network.parameters]
+        self.gradients = [[torch.zeros_like(parameter) for parameter in network.parameters] for network in networks]
+        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+
+    def step(self) -> None:
+        """Moves every parameter by what `gradients` hold."""
+        gradients = [gradient for network in self.gradients for gradient in network]
+        adam(
+            self.parameters, gradients, self.means, self.squares, [], self.steps,
+            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=1e-8, weight_decay=0.0,
+            amsgrad=False, maximize=False, fused=True,
+        )  # fmt: skip

@@ -1,0 +1,268 @@
+"""The pictures of a run: the encoder's codes as a scatter, the decoder's images as a manifold, an animation.
+
+All pictures of a run share one `View`, so that they can be compared by eye. Codes of two dimensions are shown
+as they are, codes of one in a strip for each label. Those of more are shown in a plane through the prior's
+mean, along the first two principal components of the last snapshot's codes.
+The prior is N(0, std² I) in this plane, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from matplotlib.style import context
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from aae.errors import InputError
+
+DPI = 100
+PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
+ANIMATION_SCALE = 0.7
+INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
+WHITE = 15  # in every palette
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+# Ten colours that stay apart for normal, red-, green- and blue-blind eyes: the nearest two differ by 0.13 in
+# Oklab in the simulation of Machado et al. (IEEE TVCG 15(6), 2009), where tab10 comes down to 0.01.
+COLOURS = [
+    *("#2664ca", "#e28a18", "#861614", "#28bb95", "#63287d"),
+    *("#a486fe", "#85647e", "#e5ce2b", "#c93d0e", "#8fd4fa"),
+]
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": FAINT,
+    "axes.linewidth": 0.8,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": FAINT,
+    "ytick.labelcolor": FAINT,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What all pictures of a run share."""
+
+    basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
+    limit: float  # the scatter spans [-limit, limit]
+    std: float  # of the prior, on every axis
+    classes: int
+
+    @classmethod
+    def of(cls, codes: Sequence[np.ndarray], std: float, classes: int) -> "View":
+        """The view for the `codes` [n, code_size] of a run's snapshots, in order of epoch.
+
+        The scatter spans four standard deviations of the prior at least, and 99.5 % of each snapshot's
+        codes unless that would leave the last snapshot's less than half of the width. Raises InputError for
+        codes that are NaN or infinite.
+        """
+        if not all(np.isfinite(z).all() for z in codes):
+            raise InputError("some codes are not finite: the training diverged")
+        basis = principal_axes(codes[-1])
+        extents = [np.quantile(np.abs(z @ basis).max(axis=1), 0.995) for z in codes]
+        limit = max(4 * std, min(max(extents), 2 * extents[-1]))
+        return cls(basis, float(np.ceil(2 * limit / std) / 2 * std), std, classes)
+
+    @property
+    def is_line(self) -> bool:
+        return self.basis.shape[1] == 1
+
+    @property
+    def names(self) -> list[str]:
+        """The axes' names."""
+        if len(self.basis) <= 2:
+            return [f"$z_{j}$" for j in range(len(self.basis))]
+        return ["first principal component", "second principal component"]
+
+    @property
+    def note(self) -> str:
+        """What a reader must know of the axes where they are not the code's own; goes behind the subtitle."""
+        return "" if len(self.basis) <= 2 else ", in the plane of the last codes' principal components"
+
+
+def principal_axes(codes: np.ndarray) -> np.ndarray:
+    """[code_size, 2]: the first two principal components of `codes`; the code's axes where it has no more."""
+    if codes.shape[1] <= 2:
+        return np.eye(codes.shape[1])
+    vectors = np.linalg.eigh(np.cov(codes, rowvar=False)).eigenvectors[:, :-3:-1]
+    # An eigenvector's sign is arbitrary; fixing it keeps another LAPACK from mirroring the pictures.
+    return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
+
+
+def manifold_codes(view: View, size: int, reach: float) -> np.ndarray:
+    """Codes [size², code_size] on a grid over [-reach, reach]² of the view, row by row from its upper left.
+
+    For codes of one dimension: [size, 1], from left to right.
+    """
+    line = np.linspace(-reach, reach, size)
+    if view.is_line:
+        return line[:, None]
+    up, across = np.meshgrid(line[::-1], line, indexing="ij")
+    return np.stack([across.ravel(), up.ravel()], axis=1) @ view.basis.T
+
+
+@context(["default", STYLE])
+def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, subtitle: str, epoch: int) -> Image.Image:
+    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior's 1, 2 and 3 std."""
+    figure, axes = new_plot(title, subtitle + view.note, epoch)
+    points = codes @ view.basis
+    outside = int((np.abs(points) > view.limit).any(axis=1).sum())
+    if view.is_line:
+        points = np.column_stack([points, labels + strip_offsets(len(labels))])
+        draw_strips(axes, view)
+    else:
+        draw_circles(axes, view)
+        draw_colour_bar(figure, view.classes)
+        draw_label_centres(axes, points, labels, apart=0.04 * view.limit)
+    axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
+    axes.scatter(*points.T, c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
+    if outside:
+        note = f"{outside:,} of {len(codes):,} codes lie outside"
+        axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
+    return to_image(figure, label_colours(view.classes))
+
+
+@context(["default", STYLE])
+def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtitle: str, epoch: int) -> Image.Image:
+    """The decoded `images` [n, height, width] in [0, 1] of `manifold_codes`, each at its code."""
+    n, height, width = images.shape
+    rows = 1 if view.is_line else round(n**0.5)
+    columns = n // rows
+    sheet = images.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
+    plot_height = round(PLOT * height / (columns * width)) if view.is_line else PLOT
+    figure, axes = new_plot(title, subtitle + view.note, epoch, plot_height)
+    edge = reach * columns / (columns - 1)  # the outermost images have their centres at the reach
+    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge), aspect="auto")
+    axes.set_xlabel(view.names[0])
+    if view.is_line:
+        axes.set_yticks([])
+    else:
+        axes.set_ylabel(view.names[1])
+    return to_image(figure, np.empty((0, 3)))
+
+
+def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image], path: Path) -> None:
+    """Writes a GIF of the two series of pictures side by side, a frame an epoch, that rests at the last."""
+    frames = [beside(scaled(left), scaled(right)) for left, right in zip(scatters, manifolds, strict=True)]
+    durations = [700] * (len(frames) - 1) + [3500]  # ms
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+# --- parts of a plot ------------------------------------------------------------------------------
+
+
+def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT) -> tuple[Figure, Axes]:
+    """A figure with a heading and axes of PLOT x `height` pixels."""
+    size = np.array([LEFT + PLOT + RIGHT, BOTTOM + height + TOP])
+    figure = Figure(figsize=size / DPI, dpi=DPI)
+    top = BOTTOM + height
+    figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
+    figure.text(*(LEFT + PLOT, top + 34) / size, f"epoch {epoch}", fontsize=12, ha="right")
+    figure.text(*(LEFT, top + 13) / size, subtitle, color=FAINT)
+    return figure, pixel_axes(figure, LEFT, BOTTOM, PLOT, height)
+
+
+def pixel_axes(figure: Figure, left: int, bottom: int, width: int, height: int) -> Axes:
+    """Axes at a rectangle in pixels from the figure's lower left corner."""
+    across, up = figure.get_size_inches() * DPI
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def draw_circles(axes: Axes, view: View) -> None:
+    """The prior's 1, 2 and 3 standard deviations around its mean."""
+    axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
+    for k in (1, 2, 3):
+        radius = k * view.std
+        axes.add_patch(Circle((0, 0), radius, fill=False, color=INK, alpha=0.45, linewidth=0.8, zorder=2))
+        axes.text(0, radius, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
+
+
+def draw_strips(axes: Axes, view: View) -> None:
+    """A strip a label, across the prior's standard deviations."""
+    axes.set(ylim=(view.classes - 0.5, -0.5), ylabel="label")
+    axes.yaxis.set_major_locator(MaxNLocator(min(view.classes, 20), integer=True))
+    for k in range(-3, 4):
+        axes.axvline(k * view.std, color=INK, alpha=0.35, linewidth=0.8)
+        axes.text(k * view.std, -0.5, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
+
+
+def draw_colour_bar(figure: Figure, classes: int) -> None:
+    """The labels' colours, to the right of the plot."""
+    steps = BoundaryNorm(np.arange(classes + 1) - 0.5, classes)
+    axes = pixel_axes(figure, LEFT + PLOT + 16, BOTTOM, 16, PLOT)
+    bar = figure.colorbar(ScalarMappable(steps, ListedColormap(label_colours(classes))), cax=axes)
+    bar.set_ticks(range(0, classes, -(-classes // 20)))
+    bar.minorticks_off()
+    bar.outline.set_visible(False)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=10)
+
+
+def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, apart: float) -> None:
+    """Each label at the median of its points [n, 2], unless another's median lies within `apart`."""
+    centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
+    for label, centre in centres.items():
+        others = [other for key, other in centres.items() if key != label]
+        if all(np.linalg.norm(centre - other) > apart for other in others):
+            font = {"fontsize": 12, "fontweight": "bold", "ha": "center", "va": "center"}
+            axes.text(*centre, str(label), clip_on=True, path_effects=HALO, **font)
+
+
+def strip_offsets(n: int) -> np.ndarray:
+    """Offsets [n] that spread points evenly across a strip: multiples of the golden ratio, to [-0.4, 0.4]."""
+    return 0.8 * (np.arange(n) * (5**0.5 - 1) / 2 % 1) - 0.4
+
+
+def label_colours(classes: int) -> np.ndarray:
+    """RGB [classes, 3] in [0, 1]: COLOURS, or for more labels than those, steps of a rainbow."""
+    if classes <= len(COLOURS):
+        return to_rgba_array(COLOURS[:classes])[:, :3]
+    return colormaps["turbo"](np.linspace(0, 1, classes))[:, :3]
+
+
+# --- from a figure to a file ----------------------------------------------------------------------
+
+
+def to_image(figure: Figure, colours: np.ndarray) -> Image.Image:
+    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    return pixels.quantize(palette=palette(colours), dither=Image.Dither.NONE)
+
+
+def palette(colours: np.ndarray) -> Image.Image:
+    """An image that carries a palette: 16 greys first, then `colours` [n, 3] in steps towards white."""
+    greys = np.repeat(np.linspace(0, 1, 16), 3).reshape(16, 3)
+    steps = np.linspace(1, 0, min(6, 240 // max(len(colours), 1)), endpoint=False)
+    tints = 1 - steps[:, None, None] * (1 - colours)
+    image = Image.new("P", (1, 1))
+    image.putpalette((255 * np.concatenate([greys, tints.reshape(-1, 3)])).round().astype(np.uint8).tobytes())
+    return image
+
+
+def scaled(picture: Image.Image) -> Image.Image:
+    """The picture at ANIMATION_SCALE, in its own palette."""
+    size = [round(side * ANIMATION_SCALE) for side in picture.size]
+    resized = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return resized.quantize(palette=picture, dither=Image.Dither.NONE)
+
+
+def beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two pictures in one, with the palette of the left, which begins with all that the right one has."""
+    joined = Image.new("P", (left.width + right.width, max(left.height, right.height)), WHITE)
+    joined.putpalette(left.getpalette())
+    joined.paste(left, (0, 0))
+    joined.paste(right, (left.width, 0))
+    return joined

@@ -1,0 +1,164 @@
+"""Training: the algorithm box of the paper as three step functions, and the VAE's single one.
+
+Every minibatch and every sample of an iteration is a function of (seed, stream, step), so an iteration needs
+nothing but its number: no generator, no loader, no order of calls. One trainer holds one model, its dataset on
+the device and its optimisers; `iteration(step)` trains one step further.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from aae.backprop import Adam, Perceptron, cross_entropy
+from aae.errors import InputError
+from aae.models import AAE, VAE
+from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
+from aae.priors import NormalPrior
+
+
+class AAETrainer:
+    """Makhzani et al., arXiv 1511.05644, section 2, with the settings of the post.
+
+    An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
+    drawn with replacement. `images` is uint8 [N, pixels] on the model's device; `autoencoder`,
+    `discriminator` and `generator` are keyword arguments of `Adam`.
+    """
+
+    losses = ("reconstruction", "discriminator", "generator")
+
+    def __init__(
+        self,
+        model: AAE,
+        images: Tensor,
+        prior: NormalPrior,
+        *,
+        seed: int,
+        batch_size: int,
+        autoencoder: dict,
+        discriminator: dict,
+        generator: dict,
+    ):
+        self.model, self.images, self.prior = model, images, prior
+        self.seed, self.batch_size = seed, batch_size
+        self.encoder = Perceptron(model.encoder)
+        self.decoder = Perceptron(model.decoder)
+        self.discriminator = Perceptron(model.discriminator)
+        self.autoencoder_adam = Adam([self.encoder, self.decoder], **autoencoder)
+        self.discriminator_adam = Adam([self.discriminator], **discriminator)
+        self.generator_adam = Adam([self.encoder], **generator)
+        self.prior_targets = torch.ones(batch_size, 1, device=images.device)
+
+    def iteration(self, step: int) -> Tensor:
+        """Trains iteration `step`; returns its losses [3], in the order of `losses`, without waiting for them."""
+        return torch.stack([self.reconstruction_step(step), self.discriminator_step(step), self.generator_step(step)])
+
+    def reconstruction_step(self, step: int) -> Tensor:
+        """Encoder and decoder towards the images; returns nats per image.
+
+        What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
+        """
+        images = self.draw(self.batch_size, step, Stream.RECONSTRUCTION)
+        logits = self.decoder.forward(self.encoder.forward(images))
+        loss, gradient = cross_entropy(logits, images, images.numel())
+        encoder_gradients, decoder_gradients = self.autoencoder_adam.gradients
+        self.encoder.backward(self.decoder.backward(gradient, decoder_gradients, to_inputs=True), encoder_gradients)
+        self.autoencoder_adam.step()
+        return loss * self.model.pixels
+
+    def discriminator_step(self, step: int) -> Tensor:
+        """The discriminator towards telling half a batch of codes (target 0) from prior samples (target 1)."""
+        half = self.batch_size // 2
+        codes = self.encoder.forward(self.draw(half, step, Stream.DISCRIMINATOR))
+        batch, targets = assemble_discriminator_batch(codes, self.prior, half, seed=self.seed, step=step)
+        loss, gradient = cross_entropy(self.discriminator.forward(batch), targets, len(batch))
+        self.discriminator.backward(gradient, *self.discriminator_adam.gradients)
+        self.discriminator_adam.step()
+        return loss
+
+    def generator_step(self, step: int) -> Tensor:
+        """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
+        codes = self.encoder.forward(self.draw(self.batch_size, step, Stream.GENERATOR))
+        loss, gradient = cross_entropy(self.discriminator.forward(codes), self.prior_targets, len(codes))
+        self.encoder.backward(self.discriminator.backward(gradient, to_inputs=True), *self.generator_adam.gradients)
+        self.generator_adam.step()
+        return loss
+
+    def draw(self, n: int, step: int, stream: Stream) -> Tensor:
+        """A minibatch of `n` images with replacement, float32 [n, pixels]."""
+        return draw_minibatch(self.images, n, seed=self.seed, step=step, stream=stream)[0]
+
+
+class VAETrainer:
+    """Kingma & Welling, arXiv 1312.6114: one step an iteration down the negative evidence lower bound.
+
+    The expectation over q(z|x) is of one sample an image, by the reparameterisation trick (section 2.4).
+    """
+
+    losses = ("loss", "reconstruction", "kl")
+
+    def __init__(
+        self, model: VAE, images: Tensor, prior: NormalPrior, *, seed: int, batch_size: int, autoencoder: dict
+    ):
+        self.model, self.images, self.prior = model, images, prior
+        self.seed, self.batch_size = seed, batch_size
+        self.unit_normal = NormalPrior(model.code_size)
+        self.encoder = Perceptron(model.encoder)
+        self.decoder = Perceptron(model.decoder)
+        self.autoencoder_adam = Adam([self.encoder, self.decoder], **autoencoder)
+
+    def iteration(self, step: int) -> Tensor:
+        """Trains iteration `step`; returns its losses [3], in the order of `losses`, in nats per image."""
+        n = self.batch_size
+        images, _ = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=Stream.RECONSTRUCTION)
+        noise = sample_prior(self.unit_normal, n, seed=self.seed, step=step, stream=Stream.NOISE, device=images.device)
+        mean, log_variance = self.encoder.forward(images).chunk(2, dim=1)
+        deviation = noise * (0.5 * log_variance).exp()
+        reconstruction, gradient = cross_entropy(self.decoder.forward(mean + deviation), images, n)
+        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, self.prior.std)
+
+        encoder_gradients, decoder_gradients = self.autoencoder_adam.gradients
+        in_codes = self.decoder.backward(gradient, decoder_gradients, to_inputs=True)
+        in_posterior = torch.cat([in_codes + kl_in_mean, 0.5 * in_codes * deviation + kl_in_log_variance], dim=1)
+        self.encoder.backward(in_posterior, encoder_gradients)
+        self.autoencoder_adam.step()
+        return torch.stack([reconstruction + kl, reconstruction, kl])
+
+
+def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor, Tensor, Tensor]:
+    """KL(N(mean, exp(log_variance)) || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B).
+
+    Returns it with its gradients in `mean` and `log_variance`, each [n, code_size].
+    """
+    n = len(mean)
+    variance = log_variance.exp()
+    kl = 0.5 * ((mean.square() + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
+    return kl, mean / (n * std**2), (variance / std**2 - 1) / (2 * n)
+
+
+def train_epoch(
+    trainer: AAETrainer | VAETrainer,
+    epoch: int,
+    iterations: int,
+    after_iteration: Callable[[], object] | None = None,
+) -> dict[str, float]:
+    """Trains epoch `epoch` (counted from 1) of `iterations` iterations; returns the mean of each loss.
+
+    The losses stay on the device until the epoch's end. `after_iteration()` is called after each iteration.
+    Raises InputError if a loss is not finite: the training has diverged and will not come back.
+    """
+    totals = torch.zeros(len(trainer.losses), device=trainer.images.device)
+    first = (epoch - 1) * iterations
+    for step in range(first, first + iterations):
+        totals += trainer.iteration(step)
+        if after_iteration:
+            after_iteration()
+    means = dict(zip(trainer.losses, (totals / iterations).tolist(), strict=True))
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise InputError(
+                f"training diverged in epoch {epoch}: the {name} loss is {value}; "
+                "earlier snapshots stay; a smaller learning rate usually helps"
+            )
+    return means

@@ -1,0 +1,193 @@
+"""The trainers against the post's algorithm written down plainly, and what each step may touch."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.distributions import Normal, kl_divergence
+
+from aae.errors import InputError
+from aae.models import build_model
+from aae.ops import Stream, draw_minibatch, sample_prior
+from aae.priors import NormalPrior
+from aae.training import AAETrainer, VAETrainer, kl_to_normal, train_epoch
+
+PIXELS, BATCH, SEED = 20, 8, 3
+ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def aae_trainer(seed=SEED, **settings):
+    model = build_model(
+        "aae",
+        seed,
+        pixels=PIXELS,
+        code_size=2,
+        encoder_widths=[16],
+        decoder_widths=[16],
+        discriminator_widths=[16],
+    )
+    optimizers = {"autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM} | settings
+    return AAETrainer(model, IMAGES, NormalPrior(2), seed=seed, batch_size=BATCH, **optimizers)
+
+
+def vae_trainer(seed=SEED, std=1.0):
+    model = build_model("vae", seed, pixels=PIXELS, code_size=2, encoder_widths=[16], decoder_widths=[16])
+    return VAETrainer(model, IMAGES, NormalPrior(2, std), seed=seed, batch_size=BATCH, autoencoder=ADAM)
+
+
+def weights(module):
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def same(before, module):
+    return all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def minibatch(n, step, stream):
+    return draw_minibatch(IMAGES, n, seed=SEED, step=step, stream=stream)[0]
+
+
+def test_aae_against_the_plain_algorithm():
+    """Three unfused Adams, backward() and one concatenation: the post's loop, on the contract's random numbers."""
+    trainer, plain = aae_trainer(), aae_trainer().model
+    autoencoder = torch.optim.Adam([*plain.encoder.parameters(), *plain.decoder.parameters()], lr=0.001)
+    discriminator = torch.optim.Adam(plain.discriminator.parameters(), lr=0.001)
+    generator = torch.optim.Adam(plain.encoder.parameters(), lr=0.001)
+    for step in range(12):
+        losses = trainer.iteration(step)
+
+        images = minibatch(BATCH, step, Stream.RECONSTRUCTION)
+        decoded = torch.sigmoid(plain.decoder(plain.encoder(images)))
+        reconstruction = F.binary_cross_entropy(decoded, images)
+        autoencoder.zero_grad()
+        reconstruction.backward()
+        autoencoder.step()
+
+        codes = plain.encoder(minibatch(BATCH // 2, step, Stream.DISCRIMINATOR)).detach()
+        prior = sample_prior(NormalPrior(2), BATCH // 2, seed=SEED, step=step)
+        answers = torch.sigmoid(plain.discriminator(torch.cat([codes, prior])))
+        truth = torch.cat([torch.zeros(BATCH // 2, 1), torch.ones(BATCH // 2, 1)])
+        telling = F.binary_cross_entropy(answers, truth)
+        discriminator.zero_grad()
+        telling.backward()
+        discriminator.step()
+
+        answers = torch.sigmoid(plain.discriminator(plain.encoder(minibatch(BATCH, step, Stream.GENERATOR))))
+        fooling = F.binary_cross_entropy(answers, torch.ones(BATCH, 1))
+        generator.zero_grad()
+        fooling.backward()
+        generator.step()
+
+        expected = torch.stack([reconstruction * PIXELS, telling, fooling]).detach()
+        torch.testing.assert_close(losses, expected, rtol=1e-4, atol=0)
+    # Twelve Adam steps of at most about 0.001 each move a weight by up to 0.036; rounding is far below.
+    for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
+
+
+def test_each_step_touches_its_own_networks_only():
+    trainer = aae_trainer()
+    model = trainer.model
+    networks = {"encoder": model.encoder, "decoder": model.decoder, "discriminator": model.discriminator}
+    for step, changed in [
+        (trainer.reconstruction_step, {"encoder", "decoder"}),
+        (trainer.discriminator_step, {"discriminator"}),
+        (trainer.generator_step, {"encoder"}),
+    ]:
+        before = {name: weights(network) for name, network in networks.items()}
+        step(0)
+        assert {name for name in networks if not same(before[name], networks[name])} == changed
+
+
+def test_optimizer_states_are_separate():
+    trainer = aae_trainer()
+    trainer.iteration(0)
+    first = next(iter(trainer.model.encoder.parameters()))
+    assert all(
+        adam.parameters[0].data_ptr() == first.data_ptr() for adam in (trainer.autoencoder_adam, trainer.generator_adam)
+    )
+    assert not torch.equal(trainer.autoencoder_adam.means[0], trainer.generator_adam.means[0])
+    assert len(trainer.generator_adam.parameters) == len(list(trainer.model.encoder.parameters()))
+
+
+def test_reconstruction_is_nats_an_image():
+    trainer = aae_trainer()
+    torch.nn.init.zeros_(trainer.model.decoder[-1].weight)
+    torch.nn.init.zeros_(trainer.model.decoder[-1].bias)
+    # Every pixel is 1/2 whatever the image: ln 2 nats each.
+    assert trainer.reconstruction_step(0).item() == pytest.approx(PIXELS * math.log(2), rel=1e-6)
+
+
+def test_an_undecided_discriminator_loses_ln_2():
+    trainer = aae_trainer()
+    torch.nn.init.zeros_(trainer.model.discriminator[-1].weight)
+    torch.nn.init.zeros_(trainer.model.discriminator[-1].bias)
+    assert trainer.discriminator_step(0).item() == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_vae_against_the_plain_algorithm():
+    trainer, plain = vae_trainer(std=1.5), vae_trainer(std=1.5).model
+    optimizer = torch.optim.Adam(plain.parameters(), lr=0.001)
+    for step in range(12):
+        losses = trainer.iteration(step)
+        images = minibatch(BATCH, step, Stream.RECONSTRUCTION)
+        mean, log_variance = plain.encoder(images).split(2, dim=1)
+        posterior = Normal(mean, torch.exp(log_variance / 2))
+        noise = sample_prior(NormalPrior(2), BATCH, seed=SEED, step=step, stream=Stream.NOISE)
+        decoded = torch.sigmoid(plain.decoder(mean + posterior.stddev * noise))
+        reconstruction = F.binary_cross_entropy(decoded, images, reduction="sum") / BATCH
+        kl = kl_divergence(posterior, Normal(0.0, 1.5)).sum() / BATCH
+        optimizer.zero_grad()
+        (reconstruction + kl).backward()
+        optimizer.step()
+        expected = torch.stack([reconstruction + kl, reconstruction, kl]).detach()
+        torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("std", [0.5, 1.0, 2.0])
+def test_kl_in_closed_form(std):
+    mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mean, log_variance = mean.requires_grad_(), log_variance.requires_grad_()
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, std)).sum(dim=1).mean()
+    gradients = torch.autograd.grad(expected, [mean, log_variance])
+    for value, reference in zip(kl_to_normal(mean, log_variance, std), [expected, *gradients], strict=True):
+        torch.testing.assert_close(value, reference)
+
+
+@pytest.mark.parametrize("build", [aae_trainer, vae_trainer])
+def test_a_run_is_a_function_of_its_seed(build):
+    def train(seed):
+        trainer = build(seed=seed)
+        losses = [train_epoch(trainer, epoch, 5) for epoch in (1, 2)]
+        return losses, weights(trainer.model)
+
+    (losses, model), (again, same_model), (_, other) = train(1), train(1), train(2)
+    assert losses == again
+    assert all(torch.equal(a, b) for a, b in zip(model, same_model, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(model, other, strict=True))
+
+
+def test_epochs_go_on_where_the_last_one_ended():
+    whole, parts = aae_trainer(), aae_trainer()
+    for step in range(6):
+        whole.iteration(step)
+    train_epoch(parts, 1, 3)
+    train_epoch(parts, 2, 3)
+    assert same(weights(whole.model), parts.model)
+
+
+def test_an_epoch_returns_the_mean_of_its_losses():
+    trainer, twin = aae_trainer(), aae_trainer()
+    losses = torch.stack([twin.iteration(step) for step in range(4)]).mean(dim=0)
+    assert list(train_epoch(trainer, 1, 4).values()) == pytest.approx(losses.tolist(), rel=1e-6)
+
+
+def test_divergence_stops_with_one_line():
+    trainer = aae_trainer(autoencoder={"learning_rate": 1e30, "betas": (0.9, 0.999)})
+    with pytest.raises(InputError, match="diverged in epoch 1: the reconstruction loss is") as error:
+        train_epoch(trainer, 1, 10)
+    assert "\n" not in str(error.value)

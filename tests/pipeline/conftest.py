@@ -1,0 +1,97 @@
+"""A small repository of its own for tests that run the real `dvc`."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REPLACEMENTS = {
+    "epochs: 100 ": "epochs: 2 ",
+    "snapshot_every: 10 ": "snapshot_every: 1 ",
+    "batch_size: 128 ": "batch_size: 8 ",
+    "device: auto ": "device: cpu ",
+    "path: data/raw/mnist ": "path: data/raw/small ",
+    "[512]": "[16]",
+    "cells: 20 ": "cells: 4 ",
+    "projections: 128 ": "projections: 8 ",
+    "manifold_size: 30 ": "manifold_size: 4 ",
+}
+
+
+def idx(array: np.ndarray) -> bytes:
+    """`array` as an IDX file of unsigned bytes."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+class Repository:
+    """A checkout in which commands run as a user would type them."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        scripts = Path(sys.executable).parent
+        identity = {
+            f"GIT_{who}_{what}": "test@example.invalid" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        # One thread each: the tests run side by side.
+        extra = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        self.environment = os.environ | extra | identity
+        self.environment.pop("PYTHONPATH", None)
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """Runs `command`, which must end with `status`; returns its standard output and error."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+    def edit(self, old: str, new: str) -> None:
+        """Replaces text in params.yaml."""
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def small_repository(tmp_path_factory) -> Repository:
+    """This checkout's files with 24 x 5 x 3 pixels of data and an experiment to match, committed, not yet run."""
+    root = tmp_path_factory.mktemp("repository")
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    for name in files:
+        source = ROOT / name
+        if name.startswith(("data/", "results/")) or name == "dvc.lock" or not source.is_file():
+            continue
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+        target.chmod(source.stat().st_mode)
+
+    repository = Repository(root)
+    for old, new in REPLACEMENTS.items():
+        repository.edit(old, new)
+    random = np.random.default_rng(0)
+    raw = root / "data/raw/small"
+    raw.mkdir(parents=True)
+    for stem, n in (("train", 40), ("t10k", 24)):
+        (raw / f"{stem}-images-idx3-ubyte").write_bytes(idx(random.integers(0, 256, (n, 5, 3))))
+        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
+    repository.run("git", "init", "-q", "-b", "main")
+    repository.commit("small experiment")
+    return repository

@@ -1,0 +1,132 @@
+"""The commands that the README promises, with the real `dvc`, on a small data set.
+
+The tests stand in the order in which a user comes to the commands, and share one repository.
+"""
+
+import json
+import re
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("repro")  # one worker runs them all, in order
+
+
+@pytest.fixture(scope="module")
+def repository(small_repository):
+    small_repository.run("dvc", "repro")
+    small_repository.commit("first run")
+    return small_repository
+
+
+@pytest.fixture(autouse=True)
+def leave_as_committed(repository):
+    yield
+    repository.run("git", "checkout", "-q", ".")
+    repository.run("git", "clean", "-qfd", "results")
+
+
+def ran_stages(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def contents(repository, *, but: str) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(repository.root)): path.read_bytes()
+        for folder in ("results", "report", "data/prepared")
+        for path in sorted((repository.root / folder).rglob("*"))
+        if path.is_file() and but not in str(path)
+    }
+
+
+def test_repro_makes_everything(repository):
+    results = repository.root / "results"
+    for run in ("aae-0", "vae-0"):
+        snapshots = sorted(path.name for path in (results / "snapshots" / run).iterdir())
+        assert snapshots == ["000.safetensors", "001.safetensors", "002.safetensors"]
+        for epoch in ("000", "001", "002"):
+            for picture in ("scatter", "manifold"):
+                assert (results / "figures" / run / f"{picture}-{epoch}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (results / "figures" / run / "animation.gif").read_bytes()[:4] == b"GIF8"
+        assert json.loads((results / "metrics" / f"{run}.json").read_text())["epoch"] == 2
+        assert json.loads((results / "timing" / f"{run}.json").read_text())["seconds"] > 0
+    assert "<html" in (repository.root / "report/index.html").read_text()
+
+
+def test_everything_but_snapshots_pictures_and_data_is_in_git(repository):
+    tracked = repository.run("git", "ls-files", "results", "report", "dvc.lock").splitlines()
+    assert {
+        "dvc.lock",
+        "results/metrics/aae-0.json",
+        "results/curves/vae-0.csv",
+        "results/timing/aae-0.json",
+    } <= set(tracked)
+    assert not any(name.endswith((".safetensors", ".png", ".gif", ".html")) for name in tracked)
+    assert repository.run("git", "status", "--porcelain") == ""
+
+
+def test_a_second_repro_does_nothing(repository):
+    assert ran_stages(repository.run("dvc", "repro")) == set()
+    assert repository.run("git", "status", "--porcelain") == ""
+
+
+def test_forced_repetition_is_bit_identical_but_for_timing(repository):
+    before = contents(repository, but="timing")
+    repository.run("dvc", "repro", "--force")
+    assert contents(repository, but="timing") == before
+    changed = repository.run("git", "diff", "--name-only").split()
+    assert set(changed) <= {"dvc.lock", "results/timing/aae-0.json", "results/timing/vae-0.json"}
+
+
+def test_an_experiment_with_other_epochs_compares(repository):
+    output = repository.run("dvc", "exp", "run", "--name", "longer", "-S", "epochs=3")
+    assert "train@aae-0" in ran_stages(output)
+    assert "prepare" not in ran_stages(output)
+    assert "longer" in repository.run("dvc", "exp", "show", "--csv")
+    metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))
+    assert metrics["results/metrics/aae-0.json"]["epoch"] == {"old": 2, "new": 3, "diff": 1}
+    params = json.loads(repository.run("dvc", "params", "diff", "--json"))
+    assert params == {"params.yaml": {"epochs": {"old": 2, "new": 3, "diff": 1}}}
+
+
+def test_plots(repository):
+    for command in (["show"], ["diff", "HEAD"]):
+        output = repository.run("dvc", "plots", *command, "--out", "plots")
+        page = (repository.root / "plots/index.html").read_text()
+        assert "scatter-002.png" in page or "scatter-002" in page, output
+        assert '"$schema"' in page, "curves are drawn, not only pictures"
+    repository.run("rm", "-r", "plots")
+
+
+def test_a_new_seed_trains_only_its_own_runs(repository):
+    repository.edit("seeds: [0]", "seeds: [0, 1]")
+    stages = ran_stages(repository.run("dvc", "repro"))
+    assert stages == {f"{stage}@{model}-1" for stage in ("train", "evaluate", "render") for model in ("aae", "vae")} | {
+        "report"
+    }
+
+
+def test_a_models_parameter_retrains_that_model_only(repository):
+    repository.edit("discriminator_widths: [16]", "discriminator_widths: [8]")
+    stages = ran_stages(repository.run("dvc", "repro"))
+    assert {stage for stage in stages if stage.startswith("train")} == {"train@aae-0"}
+
+
+def test_an_experiment_in_a_fresh_checkout(repository):
+    """`--temp` sees neither the working tree's build products nor its ignored files."""
+    repository.run("dvc", "exp", "run", "--temp", "--name", "aside", "-S", "batch_size=4")
+    shown = repository.run("dvc", "exp", "show", "--csv")
+    assert "aside" in shown
+
+
+def test_bad_parameters_stop_repro_with_one_line(repository):
+    repository.edit("epochs: 2", "epochs: 0")
+    output = repository.run("dvc", "repro", status=255)  # dvc's own status; the stage's is 1
+    assert "error: params.yaml: epochs: input should be greater than or equal to 1; found 0" in output
+    assert "Traceback" not in output
+
+
+def test_a_missing_snapshot_is_named(repository):
+    output = repository.run("python", "-m", "pipeline.evaluate", "--model", "aae", "--seed", "9", status=1)
+    assert output == (
+        "error: results/snapshots/aae-9: no snapshots (needed 000.safetensors and later); `dvc repro` makes them\n"
+    )
