@@ -46,6 +46,7 @@ def prior_sample_metrics(n: int, code_size: int, *, seed: int, std: float, **mea
 
 
 def evaluation_sample(prior: NormalPrior, n: int, seed: int, purpose: int) -> Tensor:
+    """`n` samples of `prior`, float32 [n, dim], of the stream EVALUATION; `purpose` is the step."""
     return sample_prior(prior, n, seed=seed, step=purpose, stream=Stream.EVALUATION)
 
 
