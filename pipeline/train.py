@@ -1,9 +1,14 @@
 """Stage `train`: one run, a (model, seed), from the prepared images to snapshots, history and timing."""
 
 import json
+import os
 import platform
 import statistics
 import time
+
+# By default the threads of GNU OpenMP spin for milliseconds at every barrier: whenever another process takes a core,
+# they wait for it, and an epoch takes twenty times as long. Set before PyTorch loads the library, which reads it once.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import torch
 from dvclive import Live

@@ -23,6 +23,7 @@ def leave_as_committed(repository):
     yield
     repository.run("git", "checkout", "-q", ".")
     repository.run("git", "clean", "-qfd", "results")
+    repository.run("dvc", "checkout", "-q")
 
 
 def ran_stages(output: str) -> set[str]:
@@ -86,6 +87,9 @@ def test_an_experiment_with_other_epochs_compares(repository):
     assert metrics["results/metrics/aae-0.json"]["epoch"] == {"old": 2, "new": 3, "diff": 1}
     params = json.loads(repository.run("dvc", "params", "diff", "--json"))
     assert params == {"params.yaml": {"epochs": {"old": 2, "new": 3, "diff": 1}}}
+
+    repository.run("git", "checkout", "-q", "params.yaml")
+    assert ran_stages(repository.run("dvc", "repro")) == set(), "going back restores what was trained before"
 
 
 def test_plots(repository):
