@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env repro study test test-slow bench lint lock clean
+.PHONY: help env repro study test bench lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -19,13 +19,11 @@ study: env     ## the experiment over five seeds; trains only the runs that are 
 	dvc exp run -S 'seeds=[0,1,2,3,4]'
 
 test: env      ## the test suite
-	pytest -n auto
-
-test-slow: env ## the tests that take minutes
-	pytest -n auto -m slow
+	pytest -n auto --dist loadgroup
 
 bench: env     ## the benchmarks
-	pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+	pytest tests/benchmarks --benchmark-only --benchmark-group-by=group --benchmark-sort=median \
+		--benchmark-columns=min,median,iqr,rounds
 
 lint: env      ## style, imports and common mistakes
 	ruff check .
