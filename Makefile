@@ -22,7 +22,7 @@ test: env      ## the test suite
 	pytest -n auto --dist loadgroup
 
 bench: env     ## the benchmarks
-	pytest tests/benchmarks --benchmark-only --benchmark-group-by=group --benchmark-sort=median \
+	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group \
 		--benchmark-columns=min,median,iqr,rounds
 
 lint: env      ## style, imports and common mistakes

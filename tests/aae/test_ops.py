@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -43,7 +43,6 @@ def assert_same_bits(tensor, array):
 
 
 @devices
-@settings(deadline=None)
 @given(
     words=st.lists(st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4), max_size=9),
     key=st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=2),
@@ -56,7 +55,6 @@ def test_philox4x32(device, words, key):
 
 
 @devices
-@settings(deadline=None)
 @given(prior=priors, n=sizes, offset=offsets, draw=draws)
 def test_sample_prior(device, prior, n, offset, draw):
     z = ops.sample_prior(prior, n, offset=offset, device=device, **draw)
@@ -65,7 +63,6 @@ def test_sample_prior(device, prior, n, offset, draw):
 
 
 @devices
-@settings(deadline=None)
 @given(prior=priors, n=sizes, n_prior=sizes, offset=offsets, draw=draws)
 def test_assemble_discriminator_batch(device, prior, n, n_prior, offset, draw):
     draw = {"seed": draw["seed"], "step": draw["step"], "offset": offset}
@@ -78,7 +75,6 @@ def test_assemble_discriminator_batch(device, prior, n, n_prior, offset, draw):
 
 
 @devices
-@settings(deadline=None)
 @given(rows=st.integers(1, 300), pixels=st.integers(0, 40), n=sizes, offset=offsets, draw=draws)
 def test_draw_minibatch(device, rows, pixels, n, offset, draw):
     pool = images(rows, pixels).to(device)
@@ -89,7 +85,6 @@ def test_draw_minibatch(device, rows, pixels, n, offset, draw):
         assert_same_bits(tensor, array)
 
 
-@settings(deadline=None)
 @given(rows=st.integers(2**32 - 1000, 2**32 - 1) | st.integers(1, 2**32 - 1), draw=draws)
 def test_indices_of_very_many_images(rows, draw):
     pool = torch.empty(rows, 0, dtype=torch.uint8)
@@ -124,7 +119,6 @@ def test_cuda_kernels_give_the_bits_of_the_cpu_kernels():
 # --- what the contract promises ---------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(prior=priors, n=sizes, cut=st.integers(0, 1100), offset=offsets, draw=draws)
 def test_parts_are_the_whole(prior, n, cut, offset, draw):
     cut = min(cut, n)
