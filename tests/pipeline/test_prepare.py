@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,9 @@ import pytest
 from aae.data import load_dataset
 from aae.idx import IDX_FILES
 from pipeline import prepare
+from tests.pipeline.conftest import idx
 
 ROOT = Path(__file__).parents[2]
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 @pytest.fixture
