@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pybind11.setup_helpers import Pybind11Extension
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
@@ -23,4 +23,5 @@ extension = Pybind11Extension(
     cxx_std=17,
 )
 
+ParallelCompile(default=0).install()  # a compiler a core
 setup(ext_modules=[extension])

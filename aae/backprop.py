@@ -1,7 +1,8 @@
-"""The passes of a perceptron, its loss and Adam, written out.
+"""The passes of a perceptron, its loss and Adam in PyTorch's operations, for any device.
 
 They compute what autograd and `torch.optim.Adam` would (the tests compare them), without building a graph that never
-changes anew for every step. The parameters are those of the `nn.Module`, updated in place.
+changes anew for every step. The parameters are those of the `nn.Module`, updated in place. `aae.backprop_cpu` does the
+same faster on the CPU.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from torch.optim.adam import adam
 class Perceptron:
     """The passes of an `mlp` on minibatches: linear layers with ReLU between them."""
 
-    def __init__(self, network: nn.Sequential):
+    def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
         self.layers = [
             (layer.weight.detach(), layer.bias.detach()) for layer in network if isinstance(layer, nn.Linear)
         ]
@@ -36,54 +37,55 @@ class Perceptron:
             x = torch.addmm(bias, x, weight.t())
         return x
 
-    def backward(self, gradient: Tensor, gradients: Sequence[Tensor] = (), to_inputs: bool = False) -> Tensor | None:
+    def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
         """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
 
-        Writes the gradients in the parameters into `gradients`, in the order of `parameters`, if there are any.
-        Returns the gradient in the inputs if it is asked for.
+        `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
         """
         for i in reversed(range(len(self.layers))):
             x = self.inputs[i]
-            if gradients:
-                torch.mm(gradient.t(), x, out=gradients[2 * i])
-                torch.sum(gradient, dim=0, out=gradients[2 * i + 1])
-            if i == 0 and not to_inputs:
-                return None
-            gradient = gradient @ self.layers[i][0]
+            if adam:
+                torch.mm(gradient.t(), x, out=adam.gradients[2 * i])
+                torch.sum(gradient, dim=0, out=adam.gradients[2 * i + 1])
+            if i > 0 or to_inputs:
+                gradient = gradient @ self.layers[i][0]
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(gradient, x, 0, grad_input=gradient)
-        return gradient
+        if adam:
+            adam.step()
+        return gradient if to_inputs else None
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy in nats of `logits` against `targets` in [0, 1], and its gradient in the logits.
+def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and the gradient in the logits.
 
-    Both are of the sum over all elements, divided by `count`. The gradient takes the place of the logits.
+    `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
+    by `count`. The gradient takes the place of the logits.
     """
+    if isinstance(targets, float):
+        targets = torch.full_like(logits, targets)
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / count
     return loss, logits.sigmoid_().sub_(targets).div_(count)
 
 
 class Adam:
-    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of some networks, fused and in place.
+    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, fused and in place, epsilon 1e-8.
 
-    `gradients` has a list for each network, in the order of its `parameters`: buffers that the backward passes
-    fill before each `step`.
+    `gradients`, in the order of the network's `parameters`, are buffers that a backward pass fills before each `step`.
     """
 
-    def __init__(self, networks: Sequence[Perceptron], learning_rate: float, betas: Sequence[float]):
+    def __init__(self, network: Perceptron, learning_rate: float, betas: Sequence[float]):
         self.learning_rate, self.betas = learning_rate, betas
-        self.parameters = [parameter for network in networks for parameter in network.parameters]
-        self.gradients = [[torch.zeros_like(parameter) for parameter in network.parameters] for network in networks]
+        self.parameters = network.parameters
+        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
     def step(self) -> None:
         """Moves every parameter by what `gradients` hold."""
-        gradients = [gradient for network in self.gradients for gradient in network]
         adam(
-            self.parameters, gradients, self.means, self.squares, [], self.steps,
+            self.parameters, self.gradients, self.means, self.squares, [], self.steps,
             lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=1e-8, weight_decay=0.0,
             amsgrad=False, maximize=False, fused=True,
         )  # fmt: skip

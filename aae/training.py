@@ -7,11 +7,12 @@ the device and its optimisers; `iteration(step)` trains one step further.
 
 import math
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from aae.backprop import Adam, Perceptron, cross_entropy
+from aae import backprop, backprop_cpu
 from aae.errors import InputError
 from aae.models import AAE, VAE
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
@@ -42,13 +43,14 @@ class AAETrainer:
     ):
         self.model, self.images, self.prior = model, images, prior
         self.seed, self.batch_size = seed, batch_size
-        self.encoder = Perceptron(model.encoder)
-        self.decoder = Perceptron(model.decoder)
-        self.discriminator = Perceptron(model.discriminator)
-        self.autoencoder_adam = Adam([self.encoder, self.decoder], **autoencoder)
-        self.discriminator_adam = Adam([self.discriminator], **discriminator)
-        self.generator_adam = Adam([self.encoder], **generator)
-        self.prior_targets = torch.ones(batch_size, 1, device=images.device)
+        self.passes = passes_on(images.device)
+        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
+        self.decoder = self.passes.Perceptron(model.decoder)
+        self.discriminator = self.passes.Perceptron(model.discriminator)
+        self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
+        self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
+        self.discriminator_adam = self.passes.Adam(self.discriminator, **discriminator)
+        self.generator_adam = self.passes.Adam(self.encoder, **generator)
 
     def iteration(self, step: int) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, without waiting for them."""
@@ -61,10 +63,9 @@ class AAETrainer:
         """
         images = self.draw(self.batch_size, step, Stream.RECONSTRUCTION)
         logits = self.decoder.forward(self.encoder.forward(images))
-        loss, gradient = cross_entropy(logits, images, images.numel())
-        encoder_gradients, decoder_gradients = self.autoencoder_adam.gradients
-        self.encoder.backward(self.decoder.backward(gradient, decoder_gradients, to_inputs=True), encoder_gradients)
-        self.autoencoder_adam.step()
+        loss, gradient = self.passes.cross_entropy(logits, images, images.numel())
+        in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
+        self.encoder.backward(in_codes, self.encoder_adam)
         return loss * self.model.pixels
 
     def discriminator_step(self, step: int) -> Tensor:
@@ -72,17 +73,15 @@ class AAETrainer:
         half = self.batch_size // 2
         codes = self.encoder.forward(self.draw(half, step, Stream.DISCRIMINATOR))
         batch, targets = assemble_discriminator_batch(codes, self.prior, half, seed=self.seed, step=step)
-        loss, gradient = cross_entropy(self.discriminator.forward(batch), targets, len(batch))
-        self.discriminator.backward(gradient, *self.discriminator_adam.gradients)
-        self.discriminator_adam.step()
+        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), targets, len(batch))
+        self.discriminator.backward(gradient, self.discriminator_adam)
         return loss
 
     def generator_step(self, step: int) -> Tensor:
         """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
         codes = self.encoder.forward(self.draw(self.batch_size, step, Stream.GENERATOR))
-        loss, gradient = cross_entropy(self.discriminator.forward(codes), self.prior_targets, len(codes))
-        self.encoder.backward(self.discriminator.backward(gradient, to_inputs=True), *self.generator_adam.gradients)
-        self.generator_adam.step()
+        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(codes), 1.0, len(codes))
+        self.encoder.backward(self.discriminator.backward(gradient, to_inputs=True), self.generator_adam)
         return loss
 
     def draw(self, n: int, step: int, stream: Stream) -> Tensor:
@@ -104,9 +103,11 @@ class VAETrainer:
         self.model, self.images, self.prior = model, images, prior
         self.seed, self.batch_size = seed, batch_size
         self.unit_normal = NormalPrior(model.code_size)
-        self.encoder = Perceptron(model.encoder)
-        self.decoder = Perceptron(model.decoder)
-        self.autoencoder_adam = Adam([self.encoder, self.decoder], **autoencoder)
+        self.passes = passes_on(images.device)
+        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
+        self.decoder = self.passes.Perceptron(model.decoder)
+        self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
+        self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
 
     def iteration(self, step: int) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, in nats per image."""
@@ -115,15 +116,23 @@ class VAETrainer:
         noise = sample_prior(self.unit_normal, n, seed=self.seed, step=step, stream=Stream.NOISE, device=images.device)
         mean, log_variance = self.encoder.forward(images).chunk(2, dim=1)
         deviation = noise * (0.5 * log_variance).exp()
-        reconstruction, gradient = cross_entropy(self.decoder.forward(mean + deviation), images, n)
+        reconstruction, gradient = self.passes.cross_entropy(self.decoder.forward(mean + deviation), images, n)
         kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, self.prior.std)
 
-        encoder_gradients, decoder_gradients = self.autoencoder_adam.gradients
-        in_codes = self.decoder.backward(gradient, decoder_gradients, to_inputs=True)
+        in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
         in_posterior = torch.cat([in_codes + kl_in_mean, 0.5 * in_codes * deviation + kl_in_log_variance], dim=1)
-        self.encoder.backward(in_posterior, encoder_gradients)
-        self.autoencoder_adam.step()
+        self.encoder.backward(in_posterior, self.encoder_adam)
         return torch.stack([reconstruction + kl, reconstruction, kl])
+
+
+def passes_on(device: torch.device) -> ModuleType:
+    """Where the passes on `device` are: the native ones on the CPU, PyTorch's elsewhere."""
+    return backprop_cpu if device.type == "cpu" else backprop
+
+
+def mostly_zero(images: Tensor) -> bool:
+    """Whether the first layer gains by leaving out the pixels that are 0: measured, below a third of others."""
+    return images.count_nonzero().item() < images.numel() / 3
 
 
 def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor, Tensor, Tensor]:

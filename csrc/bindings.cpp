@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/isa.h"
+#include "cpu/threads.h"
 #include "kernels.h"
 
 #if defined(__clang__)
@@ -17,6 +18,8 @@
 #endif
 
 namespace py = pybind11;
+
+void bind_perceptron(py::module_& m);  // in perceptron_bindings.cpp
 
 namespace {
 
@@ -111,7 +114,11 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("cos_sin_turn", &cos_sin_turn, "words"_a, "cos"_a, "sin"_a, "n"_a);
   m.def("normal_from_words", &normal_from_words, "words"_a, "out"_a, "pairs"_a, "std"_a);
 
+  bind_perceptron(m);
+
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a,
         "Use another of build_info()['available_isas']: the same bits, slower.");
+  m.def("set_threads", &aae::set_threads, "count"_a, "How many threads a loop may take: the same bits.");
+  m.def("get_threads", &aae::threads);
 }

@@ -1,15 +1,12 @@
 """Stage `train`: one run, a (model, seed), from the prepared images to snapshots, history and timing."""
 
 import json
-import os
 import platform
 import statistics
 import time
+from pathlib import Path
 
-# By default the threads of GNU OpenMP spin for milliseconds at every barrier: whenever another process takes a core,
-# they wait for it, and an epoch takes twenty times as long. Set before PyTorch loads the library, which reads it once.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
+import aae_native
 import torch
 from dvclive import Live
 from tqdm import tqdm
@@ -18,7 +15,6 @@ from aae.data import load_dataset
 from aae.errors import InputError
 from aae.models import build_model
 from aae.priors import NormalPrior
-from aae.products import choose_products
 from aae.snapshots import save_snapshot
 from aae.training import AAETrainer, VAETrainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
@@ -32,10 +28,6 @@ def main() -> None:
     params = load_params()
     check_extension()
     device = choose_device(params.device)
-    # Adam's moments of pixels that are always 0 decay into denormal numbers, which cost tens of cycles each: after two
-    # epochs a quarter of a million of them. Set before PyTorch starts its threads, which inherit it.
-    torch.set_flush_denormal(True)
-    products = choose_products()
     images = load_dataset(DATA).train_images
     iterations = len(images) // params.batch_size
     if iterations == 0:
@@ -56,7 +48,7 @@ def main() -> None:
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
                 save_snapshot(snapshots, epoch, trainer.model)
-    write_timing(run_name(name, seed), device, products, seconds)
+    write_timing(run_name(name, seed), device, seconds)
 
 
 def choose_device(name: str) -> torch.device:
@@ -86,14 +78,22 @@ def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
     live.make_summary()
 
 
-def write_timing(run: str, device: torch.device, products: str, seconds: list[float]) -> None:
+def processor_name() -> str:
+    """The processor's name, or its architecture where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write_timing(run: str, device: torch.device, seconds: list[float]) -> None:
     """What differs from one repetition to the next, and the machine that it was measured on."""
     timing = {
         "seconds": round(sum(seconds), 2),
         "seconds_per_epoch": round(statistics.median(seconds), 4),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "products": products,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
+        "threads": aae_native.get_threads(),
+        "instructions": aae_native.build_info()["isa"],
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

@@ -1,0 +1,107 @@
+"""The passes of a perceptron, its loss and Adam on the CPU, by the native loops of csrc/perceptron.h.
+
+The interface is that of `aae.backprop`. The bits depend on the networks and minibatches alone, not on the width of the
+processor's vectors, the number of threads or a library of matrix products. Where most inputs are 0, as MNIST's pixels
+are, the first layer leaves them out.
+"""
+
+from collections.abc import Sequence
+
+import aae_native
+import torch
+from torch import Tensor, nn
+
+
+class Perceptron:
+    """The passes of an `mlp` on minibatches: linear layers with ReLU between them.
+
+    The weights are laid out anew, each the transpose of a contiguous matrix [inputs, outputs], and stay the network's.
+    """
+
+    def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
+        self.sparse_inputs = aae_native.SparseInputs() if sparse_inputs else None
+        self.parameters: list[Tensor] = []  # weight [inputs, outputs] and bias [outputs] of each layer
+        self.layers = []
+        for linear in (layer for layer in network if isinstance(layer, nn.Linear)):
+            weight, bias = linear.weight.detach().t().contiguous(), linear.bias.detach()
+            linear.weight.data = weight.t()
+            self.parameters += [weight, bias]
+            self.layers.append(aae_native.Linear(*weight.shape, weight.data_ptr(), bias.data_ptr()))
+        self.sizes = [self.parameters[0].shape[0], *(len(bias) for bias in self.parameters[1::2])]
+        self.activations: dict[int, list[Tensor]] = {}  # for each n: what every layer gives, [n, outputs]
+        self.gradients: dict[int, list[Tensor]] = {}  # for each n: in what every layer takes, [n, inputs]
+        self.inputs: list[Tensor] = []  # of each layer in the last forward pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs [n, outputs] for inputs `x` [n, inputs], contiguous, which the backward pass needs unchanged.
+
+        They stay as they are until the next forward pass of `n` rows.
+        """
+        n, last = len(x), len(self.layers) - 1
+        if n not in self.activations:
+            self.activations[n] = [torch.empty(n, size) for size in self.sizes[1:]]
+            self.gradients[n] = [torch.empty(n, size) for size in self.sizes[:-1]]
+        self.inputs = [x, *self.activations[n][:-1]]
+        for i, (layer, y) in enumerate(zip(self.layers, self.activations[n], strict=True)):
+            if i == 0 and self.sparse_inputs is not None:
+                self.sparse_inputs.gather(x.data_ptr(), n, self.sizes[0])
+                layer.forward(self.sparse_inputs, y.data_ptr(), relu=i < last)
+            else:
+                layer.forward(self.inputs[i].data_ptr(), y.data_ptr(), n, relu=i < last)
+        return y
+
+    def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
+        """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
+
+        `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
+        """
+        n = len(gradient)
+        rates = adam.next_step() if adam else None
+        for i in reversed(range(len(self.layers))):
+            layer, x = self.layers[i], self.inputs[i]
+            in_inputs = self.gradients[n][i]
+            if i > 0 or to_inputs:  # before the weights move
+                layer.backward(gradient.data_ptr(), x.data_ptr(), in_inputs.data_ptr(), n, relu=i > 0)
+            if adam and i == 0 and self.sparse_inputs is not None:
+                layer.update(self.sparse_inputs, gradient.data_ptr(), adam.moments[i], rates)
+            elif adam:
+                layer.update(x.data_ptr(), gradient.data_ptr(), n, adam.moments[i], rates)
+            gradient = in_inputs
+        return gradient if to_inputs else None
+
+
+def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and the gradient in the logits.
+
+    `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
+    by `count`. The gradient takes the place of the logits.
+    """
+    address, target = (0, targets) if isinstance(targets, float) else (targets.data_ptr(), 0.0)
+    loss = aae_native.cross_entropy(logits.data_ptr(), address, target, *logits.shape, 1 / count)
+    return torch.tensor(loss / count), logits
+
+
+class Adam:
+    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, with epsilon 1e-8."""
+
+    def __init__(self, network: Perceptron, learning_rate: float, betas: Sequence[float]):
+        self.learning_rate, self.betas = learning_rate, betas
+        self.means = [torch.zeros_like(parameter) for parameter in network.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in network.parameters]
+        self.moments = [
+            aae_native.Moments(*(tensor.data_ptr() for tensor in (*layer[::2], *layer[1::2])))
+            for layer in zip(self.means[::2], self.means[1::2], self.squares[::2], self.squares[1::2], strict=True)
+        ]
+        self.steps = 0
+
+    def next_step(self) -> aae_native.AdamStep:
+        """The rates of the next step."""
+        self.steps += 1
+        beta1, beta2 = self.betas
+        return aae_native.AdamStep(
+            mean_rate=1 - beta1,
+            square_rate=1 - beta2,
+            step_size=self.learning_rate / (1 - beta1**self.steps),
+            root_scale=(1 - beta2**self.steps) ** -0.5,
+            epsilon=1e-8,
+        )

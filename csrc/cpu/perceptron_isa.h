@@ -1,0 +1,31 @@
+// The loops of perceptron.h over a part of their outputs, compiled once for each instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "../perceptron.h"
+
+namespace aae {
+
+struct Range {
+  int64_t begin, end;
+};
+
+struct PerceptronLoops {
+  int64_t width;  // of a vector: parts begin at multiples of it
+  void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
+  void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
+  void (*backward)(const Linear&, const float* gradient, const float* x, float* in_inputs, int64_t n, Range inputs,
+                   bool relu);
+  void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
+                 Range inputs, Range outputs);
+  void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,
+                        Range outputs);
+  void (*update_bias)(const Linear&, const float* gradient, int64_t n, const Moments&, const AdamStep&, Range outputs);
+  void (*cross_entropy)(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
+                        double* row_losses);
+};
+
+extern const PerceptronLoops perceptron_avx512, perceptron_avx2, perceptron_portable;
+
+}  // namespace aae

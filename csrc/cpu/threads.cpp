@@ -1,0 +1,140 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace aae {
+namespace {
+
+void pause_core() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Long enough to last from one kernel of a training step to the next, short enough to leave the core to others.
+constexpr int kSpins = 2000;
+
+int usable_cores() {
+#if defined(__linux__)
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+#endif
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+class Pool {
+ public:
+  explicit Pool(int count) : count_(count) {
+    for (int id = 1; id < count; ++id) workers_.emplace_back([this, id] { work(id); });
+  }
+
+  ~Pool() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopped_ = true;
+      ++loop_;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  int count() const { return count_; }
+
+  void run(int64_t parts, const std::function<void(int64_t)>& part) {
+    parts_ = parts;
+    part_ = &part;
+    running_.store(count_ - 1, std::memory_order_relaxed);
+    bool sleepers;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ++loop_;
+      sleepers = sleeping_ > 0;
+    }
+    if (sleepers) wake_.notify_all();
+    run_parts(0);
+    for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
+      if (spins < kSpins) pause_core();
+      else sched_yield();
+    }
+  }
+
+ private:
+  void run_parts(int id) {
+    for (int64_t i = id; i < parts_; i += count_) (*part_)(i);
+  }
+
+  void work(int id) {
+    for (uint64_t seen = 0;;) {
+      for (int spins = 0; spins < kSpins && loop_.load(std::memory_order_acquire) == seen; ++spins) pause_core();
+      if (loop_.load(std::memory_order_acquire) == seen) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        ++sleeping_;
+        wake_.wait(lock, [&] { return loop_.load(std::memory_order_relaxed) != seen; });
+        --sleeping_;
+      }
+      ++seen;
+      if (stopped_) return;
+      run_parts(id);
+      running_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  const int count_;
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> loop_{0};  // counts loops; written under the mutex
+  int sleeping_ = 0;
+  bool stopped_ = false;
+  std::atomic<int> running_{0};
+  int64_t parts_ = 0;
+  const std::function<void(int64_t)>* part_ = nullptr;
+};
+
+std::atomic<int> wanted{0};
+std::mutex* busy = new std::mutex;  // held while a loop runs
+Pool* pool = nullptr;               // never destroyed at exit, when its threads may already be gone
+
+// A forked child has none of its parent's threads: it forgets the pool and makes its own.
+void forget_pool() {
+  pool = nullptr;
+  busy = new std::mutex;
+}
+
+}  // namespace
+
+int threads() {
+  const int count = wanted.load();
+  return count > 0 ? count : usable_cores();
+}
+
+void set_threads(int count) { wanted.store(std::max(1, count)); }
+
+void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
+  const int count = threads();
+  std::unique_lock<std::mutex> lock(*busy, std::defer_lock);
+  if (parts < 2 || count < 2 || !lock.try_lock()) {
+    for (int64_t i = 0; i < parts; ++i) part(i);
+    return;
+  }
+  if (pool == nullptr || pool->count() != count) {
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
+    (void)registered;
+    delete pool;
+    pool = new Pool(count);
+  }
+  pool->run(parts, part);
+}
+
+}  // namespace aae

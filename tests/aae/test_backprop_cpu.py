@@ -1,0 +1,173 @@
+"""The native passes: against autograd in float64, and the same bits however they are computed."""
+
+import math
+
+import aae_native
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aae.backprop_cpu import Adam, Perceptron, cross_entropy
+from aae.models import mlp
+
+UNIT = 2.0**-24  # the rounding error of float32
+SIZES = st.lists(st.integers(1, 70), min_size=2, max_size=4)
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    isa, threads = aae_native.build_info()["isa"], aae_native.get_threads()
+    yield
+    aae_native.set_isa(isa)
+    aae_native.set_threads(threads)
+
+
+def network(sizes, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return mlp(*sizes)
+
+
+def inputs(n, size, density=1.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(n, size, generator=generator) * (torch.rand(n, size, generator=generator) < density)
+
+
+def train(sizes, n, density=0.3, sparse=True, steps=3):
+    """Everything that a few steps towards zero logits leave behind, as one list of tensors."""
+    module = network(sizes)
+    perceptron = Perceptron(module, sparse_inputs=sparse)
+    adam = Adam(perceptron, 0.01, (0.9, 0.999))
+    out = []
+    for step in range(steps):
+        logits = perceptron.forward(inputs(n, sizes[0], density, seed=step))
+        out.append(logits.clone())
+        loss, gradient = cross_entropy(logits, 0.25, logits.numel())
+        out += [loss, gradient.clone(), perceptron.backward(gradient, adam, to_inputs=True).clone()]
+    return [*out, *(parameter.detach().clone() for parameter in module.parameters()), *adam.means, *adam.squares]
+
+
+def same(first, second):
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes=SIZES, n=st.integers(1, 40), sparse=st.booleans())
+def test_passes_against_autograd(sizes, n, sparse):
+    module, x = network(sizes), inputs(n, sizes[0], 0.5)
+    perceptron = Perceptron(module, sparse)
+    adam = Adam(perceptron, 0.001, (0.9, 0.999))
+    exact = network(sizes).double()
+    exact_x = x.double().requires_grad_()
+    expected = exact(exact_x)
+
+    y = perceptron.forward(x)
+    # Each of a layer's sums of k terms errs by at most k roundings of the sum of their sizes (Higham, section 3.1),
+    # which here stays below the largest size of a layer: weights are within 1/sqrt(k), inputs within [0, 1].
+    room = 4 * sum(sizes) * UNIT * math.prod(math.sqrt(size) for size in sizes[:-1])
+    torch.testing.assert_close(y.double(), expected, rtol=0, atol=room)
+
+    gradient = inputs(n, sizes[-1], seed=1) - 0.5
+    expected.backward(gradient.double())
+    hidden = [F.relu(exact[: 2 * i + 1](exact_x)) for i in range(len(sizes) - 2)]
+    clear = all(((value > room) | (value == 0)).all() for value in hidden)  # no ReLU on the other side by rounding
+    in_inputs = perceptron.backward(gradient, adam, to_inputs=True)
+    if clear:
+        room *= n * math.sqrt(sizes[-1])
+        torch.testing.assert_close(in_inputs.double(), exact_x.grad, rtol=0, atol=room)
+        # After one step Adam's mean is (1 - beta1) of the gradient.
+        for mean, parameter in zip(adam.means, exact.parameters(), strict=True):
+            found = mean.t() if mean.dim() == 2 else mean
+            torch.testing.assert_close(found.double() / 0.1, parameter.grad, rtol=0, atol=room)
+
+
+def test_adam_against_pytorch():
+    """Many steps of every parameter, moments included, against torch.optim.Adam in float64 on the same gradients."""
+    module, exact = network([30, 20]), network([30, 20]).double()
+    perceptron = Perceptron(module)
+    ours = Adam(perceptron, 0.01, (0.8, 0.99))
+    theirs = torch.optim.Adam(exact.parameters(), lr=0.01, betas=(0.8, 0.99))
+    for step in range(50):
+        x, gradient = inputs(16, 30, seed=step), inputs(16, 20, seed=-step - 1) - 0.5
+        perceptron.forward(x)
+        perceptron.backward(gradient, ours)
+        exact[0].weight.grad, exact[0].bias.grad = gradient.double().t() @ x.double(), gradient.double().sum(dim=0)
+        theirs.step()
+    for found, expected in zip(module.parameters(), exact.parameters(), strict=True):
+        # A step is at most 0.01 / (1 - beta1) or so, with a few roundings of itself and one of the parameter.
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=50 * (20 * 0.05 + 1) * UNIT)
+
+
+@settings(deadline=None, max_examples=25)
+@given(sizes=SIZES, n=st.integers(1, 40))
+def test_same_bits_on_every_path(sizes, n):
+    expected = train(sizes, n)
+    for isa in aae_native.build_info()["available_isas"]:
+        aae_native.set_isa(isa)
+        for threads in (1, 2, 3):
+            aae_native.set_threads(threads)
+            assert same(train(sizes, n), expected), (isa, threads)
+
+
+def test_same_bits_at_the_size_of_mnist():
+    results = []
+    for isa in aae_native.build_info()["available_isas"]:
+        aae_native.set_isa(isa)
+        for threads in (1, 4):
+            aae_native.set_threads(threads)
+            results.append(train([784, 512, 2], 128, steps=2))
+    assert all(same(result, results[0]) for result in results)
+
+
+@settings(deadline=None, max_examples=25)
+@given(sizes=SIZES, n=st.integers(1, 40), density=st.floats(0, 1))
+def test_leaving_zeros_out_changes_nothing(sizes, n, density):
+    assert same(train(sizes, n, density, sparse=True), train(sizes, n, density, sparse=False))
+
+
+def test_cross_entropy_over_the_whole_range():
+    """Float64 says what the loss and its gradient are, from logits that saturate to those around 0."""
+    logits = torch.cat([torch.linspace(-120, 120, 4001), torch.linspace(-1e-3, 1e-3, 100)]).reshape(-1, 1)
+    for target in (0.0, 0.3, 1.0):
+        exact = logits.double().requires_grad_()
+        expected = F.binary_cross_entropy_with_logits(exact, torch.full_like(exact, target), reduction="none")
+        expected.sum().backward()
+        for row in range(0, len(logits), 7):
+            loss, gradient = cross_entropy(logits[row : row + 1].clone(), target, 1)
+            # A few roundings of terms that are at most 1, and of the largest of loss and logit times target.
+            room = 4 * UNIT * (1 + expected[row].item() + abs(logits[row].item()))
+            assert abs(loss.item() - expected[row].item()) <= room
+            assert abs(gradient.item() - exact.grad[row].item()) <= 4 * UNIT
+
+
+def test_cross_entropy_sums_and_divides():
+    logits, targets = inputs(9, 50) * 8 - 4, inputs(9, 50, seed=1)
+    expected = F.binary_cross_entropy_with_logits(logits.double(), targets.double(), reduction="sum") / 7
+    loss, gradient = cross_entropy(logits.clone(), targets, 7)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(gradient.double(), (logits.double().sigmoid() - targets) / 7, rtol=0, atol=UNIT)
+
+
+def test_not_a_number_spreads():
+    perceptron = Perceptron(network([3, 4, 2]))
+    perceptron.parameters[0][1, 2] = math.nan
+    logits = perceptron.forward(torch.ones(2, 3))
+    assert logits.isnan().all()
+    loss, gradient = cross_entropy(logits, 0.0, 1)
+    assert loss.isnan()
+    assert gradient.isnan().all()
+
+
+def test_the_network_keeps_its_weights():
+    """The passes move the module's own parameters, which PyTorch goes on using."""
+    module, x = network([6, 5, 3]), inputs(4, 6)
+    before = module(x).detach()
+    perceptron = Perceptron(module)
+    torch.testing.assert_close(module(x).detach(), before)
+    adam = Adam(perceptron, 0.1, (0.9, 0.999))
+    _, gradient = cross_entropy(perceptron.forward(x), 1.0, 1)
+    perceptron.backward(gradient, adam)
+    assert (module(x) - before).abs().max() > 0.1
+    torch.testing.assert_close(perceptron.forward(x), module(x).detach())
