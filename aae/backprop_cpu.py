@@ -71,7 +71,7 @@ class Perceptron:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and the gradient in the logits.
+    """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and its gradient in them.
 
     `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
     by `count`. The gradient takes the place of the logits.
