@@ -59,10 +59,19 @@ void share(int64_t rows, int64_t columns, const Loop& loop) {
   parallel_for(parts, [&](int64_t part) {
     const FlushDenormals flush;
     const Range all_rows{0, rows}, all_columns{0, columns};
-    const Range r = by_columns ? all_rows : cut(rows, 8, part, parts);
+    const Range r = by_columns ? all_rows : cut(rows, 16, part, parts);
     const Range c = by_columns ? cut(columns, width, part, parts) : all_columns;
     if (r.begin < r.end && c.begin < c.end) loop(r, c);
   });
+}
+
+// y [columns, n] = the transpose of x [n, columns], for some columns.
+void transpose(const float* x, int64_t n, int64_t columns, Range some, float* y) {
+  constexpr int64_t kBlock = 16;  // a cache line of each
+  for (int64_t j = some.begin; j < some.end; j += kBlock)
+    for (int64_t i = 0; i < n; i += kBlock)
+      for (int64_t jj = j; jj < std::min(j + kBlock, some.end); ++jj)
+        for (int64_t ii = i; ii < std::min(i + kBlock, n); ++ii) y[jj * n + ii] = x[ii * columns + jj];
 }
 
 }  // namespace
@@ -75,16 +84,8 @@ void SparseInputs::gather(const float* x, int64_t n, int64_t width) {
   const int64_t parts = threads();
   parallel_for(parts, [&](int64_t part) {
     const Range range = cut(n, 1, part, parts);
-    for (int64_t i = range.begin; i < range.end; ++i) {
-      const float* row = x + i * width;
-      Entry* entries = &by_row[i * width];
-      int32_t count = 0;
-      for (int64_t j = 0; j < width; ++j) {
-        entries[count] = {static_cast<int32_t>(j), row[j]};
-        count += row[j] != 0.0f;
-      }
-      row_count[i] = count;
-    }
+    for (int64_t i = range.begin; i < range.end; ++i)
+      row_count[i] = loops().gather(x + i * width, width, &by_row[i * width]);
   });
 }
 
@@ -117,9 +118,13 @@ void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool r
 
 void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
                      bool relu) {
-  share(layer.inputs, 1, [&](Range inputs, Range) {
-    loops().backward(layer, gradient, x, in_inputs, n, inputs, relu);
-  });
+  // What is computed is the transpose, [inputs, n] = weight [inputs, outputs] times the gradient's [outputs, n], because
+  // the gradient is smaller than the weight, and one of them has to be turned round.
+  thread_local std::vector<float> turned;
+  turned.resize(layer.outputs * n);
+  float* to = turned.data();
+  share(layer.outputs, 1, [&](Range outputs, Range) { transpose(gradient, n, layer.outputs, outputs, to); });
+  share(layer.inputs, 1, [&](Range inputs, Range) { loops().backward(layer, to, x, in_inputs, n, inputs, relu); });
 }
 
 void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,

@@ -14,11 +14,12 @@ struct Range {
 struct PerceptronLoops {
   int64_t width;  // of a vector: parts begin at multiples of it
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
-  void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
-  void (*backward)(const Linear&, const float* gradient, const float* x, float* in_inputs, int64_t n, Range inputs,
-                   bool relu);
+  void (*backward)(const Linear&, const float* turned, const float* x, float* in_inputs, int64_t n, Range inputs,
+                   bool relu);  // turned [outputs, n]: the transpose of the gradient
   void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
                  Range inputs, Range outputs);
+  int32_t (*gather)(const float* x, int64_t columns, SparseInputs::Entry* entries);  // one row; returns the count
+  void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,
                         Range outputs);
   void (*update_bias)(const Linear&, const float* gradient, int64_t n, const Moments&, const AdamStep&, Range outputs);

@@ -24,6 +24,7 @@ struct Vector {
   static Vector all(float x) { return {_mm512_set1_ps(x)}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   void add_product(Vector a, Vector b) { v = _mm512_fmadd_ps(a.v, b.v, v); }
+  uint32_t nonzero() const { return _mm512_cmpneq_ps_mask(v, _mm512_setzero_ps()); }
 };
 constexpr int kRows = 8;
 #elif AAE_VECTOR_WIDTH == 8
@@ -34,6 +35,7 @@ struct Vector {
   static Vector all(float x) { return {_mm256_set1_ps(x)}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   void add_product(Vector a, Vector b) { v = _mm256_fmadd_ps(a.v, b.v, v); }
+  uint32_t nonzero() const { return _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)); }
 };
 constexpr int kRows = 4;
 #else
@@ -50,20 +52,28 @@ struct Vector {
   void add_product(Vector a, Vector b) {
     for (int i = 0; i < 4; ++i) v[i] = fma32(a.v[i], b.v[i], v[i]);
   }
+  uint32_t nonzero() const {  // a bit for each
+    uint32_t bits = 0;
+    for (int i = 0; i < 4; ++i) bits |= uint32_t{v[i] != 0.0f} << i;
+    return bits;
+  }
 };
 constexpr int kRows = 4;
 #endif
 
 constexpr int kWidth = Vector::width;
 constexpr int kVectors = 3;
-constexpr int kSparseVectors = 8;  // of outputs at a time, so that one sum does not wait for the other
 
-// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number.
+// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number. It
+// begins with a cache line, because vectors that straddle two are read at half the speed.
 template <int number>
 float* buffer(int64_t size) {
-  thread_local std::vector<float> memory;
-  if (memory.size() < static_cast<size_t>(size)) memory.resize(size);
-  return memory.data();
+  struct alignas(64) Line {
+    float of[16];
+  };
+  thread_local std::vector<Line> memory;
+  if (memory.size() * 16 < static_cast<size_t>(size)) memory.resize((size + 15) / 16);
+  return memory.data()->of;
 }
 
 // --- tiles ---
@@ -156,15 +166,6 @@ void multiply(Strided<transposed> a, Range rows, const float* b, int64_t stride,
   }
 }
 
-// y [columns of x, stride] = the transpose of x [n, columns].
-void transpose(const float* x, int64_t n, int64_t columns, float* y) {
-  constexpr int64_t kBlock = 16;
-  for (int64_t i = 0; i < n; i += kBlock)
-    for (int64_t j = 0; j < columns; j += kBlock)
-      for (int64_t jj = j; jj < std::min(j + kBlock, columns); ++jj)
-        for (int64_t ii = i; ii < std::min(i + kBlock, n); ++ii) y[jj * n + ii] = x[ii * columns + jj];
-}
-
 // --- what becomes of the sums ---
 
 void fetch(const float* p, int64_t count) {
@@ -238,12 +239,8 @@ void forward(const Linear& layer, const float* x, float* y, Range rows, Range ou
            Outputs{y, layer.outputs, relu});
 }
 
-void backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n, Range inputs,
+void backward(const Linear& layer, const float* turned, const float* x, float* in_inputs, int64_t n, Range inputs,
               bool relu) {
-  // Transposed, [inputs, n] = weight [inputs, outputs] times the gradient's [outputs, n], because the smaller matrix
-  // is the one to turn round.
-  float* turned = buffer<1>(layer.outputs * n);
-  transpose(gradient, n, layer.outputs, turned);
   multiply(Strided<false>{layer.weight, layer.outputs}, inputs, turned, n, layer.outputs, nullptr, {0, n},
            InInputs{x, in_inputs, layer.inputs, relu});
 }
@@ -264,60 +261,84 @@ void update_bias(const Linear& layer, const float* gradient, int64_t n, const Mo
   Parameters{layer.bias, moments.bias_mean, moments.bias_square, 0, adam}.step(sums, count, at);
 }
 
-// sums [vectors * width] += sum over the entries of value * b[index]; b is row-major with rows of `stride`.
+// sums [vectors * width] += sum over the entries up to index `end` of value * panel[index - first].
+// Returns the first entry that is left.
 template <int vectors>
-void multiply_entries(const SparseInputs::Entry* entries, int32_t count, const float* b, int64_t stride, float* sums) {
+const SparseInputs::Entry* multiply_entries(const SparseInputs::Entry* entry, const SparseInputs::Entry* last,
+                                            int32_t first, int32_t end, const float* panel, float* sums) {
   Vector sum[vectors];
+#pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) sum[v] = Vector::load(sums + v * kWidth);
-  for (int32_t e = 0; e < count; ++e) {
-    const float* row = b + entries[e].index * stride;
-    const Vector x = Vector::all(entries[e].value);
+  for (; entry != last && entry->index < end; ++entry) {
+    const float* row = panel + (entry->index - first) * (vectors * kWidth);
+    const Vector x = Vector::all(entry->value);
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) sum[v].add_product(x, Vector::load(row + v * kWidth));
   }
+#pragma GCC unroll 8
   for (int v = 0; v < vectors; ++v) sum[v].store(sums + v * kWidth);
+  return entry;
 }
 
-// For outputs that fill no vector.
-void multiply_entries_one(const SparseInputs::Entry* entries, int32_t count, const float* b, int64_t stride,
-                          float* sum) {
-  for (int32_t e = 0; e < count; ++e) *sum = fma32(entries[e].value, b[entries[e].index * stride], *sum);
-}
+// Sparse products go through the outputs in strips of this many, and through the inputs in pieces, so that the panel
+// that is read again and again fits the first-level cache.
+constexpr int kStripVectors = 8;
+constexpr int64_t kStrip = kStripVectors * kWidth;
+constexpr int64_t kPiece = 8192 / kStrip;
 
-// Calls part(first column, count, multiply), with the multiply_entries that takes `count` columns.
-template <class Part>
-void for_each_strip(Range columns, Part part) {
-  int64_t column = columns.begin;
-  for (; column + kSparseVectors * kWidth <= columns.end; column += kSparseVectors * kWidth)
-    part(column, kSparseVectors * kWidth, multiply_entries<kSparseVectors>);
-  for (; column + kWidth <= columns.end; column += kWidth) part(column, kWidth, multiply_entries<1>);
-  for (; column < columns.end; ++column) part(column, 1, multiply_entries_one);
+int32_t gather(const float* x, int64_t columns, SparseInputs::Entry* entries) {
+  int32_t count = 0;
+  int64_t j = 0;
+  for (; j + kWidth <= columns; j += kWidth)
+    for (uint32_t left = Vector::load(x + j).nonzero(); left != 0; left &= left - 1) {
+      const int32_t at = static_cast<int32_t>(j) + __builtin_ctz(left);
+      entries[count++] = {at, x[at]};
+    }
+  for (; j < columns; ++j)
+    if (x[j] != 0.0f) entries[count++] = {static_cast<int32_t>(j), x[j]};
+  return count;
 }
 
 void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
   const Outputs to{y, layer.outputs, relu};
-  for_each_strip(outputs, [&](int64_t column, int64_t count, auto multiply) {
-    float sums[kSparseVectors * kWidth];
+  float* panel = buffer<0>(kPiece * kStrip);
+  float* sums = buffer<1>((rows.end - rows.begin) * kStrip);
+  std::vector<const SparseInputs::Entry*> next(rows.end - rows.begin);
+  for (int64_t column = outputs.begin; column < outputs.end; column += kStrip) {
+    const int64_t count = std::min(kStrip, outputs.end - column);
     for (int64_t i = rows.begin; i < rows.end; ++i) {
-      std::copy_n(layer.bias + column, count, sums);
-      multiply(&x.by_row[i * x.columns], x.row_count[i], layer.weight + column, layer.outputs, sums);
-      to.finish(i, 1, column, count, sums, 0);
+      next[i - rows.begin] = &x.by_row[i * x.columns];
+      std::copy_n(layer.bias + column, count, sums + (i - rows.begin) * kStrip);
     }
-  });
+    for (int64_t first = 0; first < layer.inputs; first += kPiece) {
+      const int64_t end = std::min(first + kPiece, layer.inputs);
+      copy_panel<kStripVectors>(layer.weight + first * layer.outputs + column, layer.outputs, end - first, count, panel);
+      for (int64_t i = rows.begin; i < rows.end; ++i) {
+        const int64_t r = i - rows.begin;
+        next[r] = multiply_entries<kStripVectors>(next[r], &x.by_row[i * x.columns] + x.row_count[i], first, end, panel,
+                                                  sums + r * kStrip);
+      }
+    }
+    to.finish(rows.begin, rows.end - rows.begin, column, count, sums, kStrip);
+  }
 }
 
 void update_sparse(const Linear& layer, const SparseInputs& x, const float* gradient, const Moments& moments,
                    const AdamStep& adam, Range outputs) {
-  constexpr int64_t kAhead = 2;  // a row's products take less time than memory does
+  constexpr int64_t kAhead = 4;  // rows: the products of one take less time than memory does
   const Parameters to{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam};
-  for_each_strip(outputs, [&](int64_t column, int64_t count, auto multiply) {
-    float sums[kSparseVectors * kWidth];
+  float* panel = buffer<0>(x.rows * kStrip);
+  for (int64_t column = outputs.begin; column < outputs.end; column += kStrip) {
+    const int64_t count = std::min(kStrip, outputs.end - column);
+    copy_panel<kStripVectors>(gradient + column, layer.outputs, x.rows, count, panel);
     for (int64_t input = 0; input < layer.inputs; ++input) {
       to.prepare(std::min(input + kAhead, layer.inputs - 1), 1, column, count);
-      std::fill_n(sums, count, 0.0f);
-      multiply(&x.by_column[input * x.rows], x.column_count[input], gradient + column, layer.outputs, sums);
-      to.finish(input, 1, column, count, sums, 0);
+      float sums[kStrip] = {};
+      const SparseInputs::Entry* entries = &x.by_column[input * x.rows];
+      multiply_entries<kStripVectors>(entries, entries + x.column_count[input], 0, x.rows, panel, sums);
+      to.finish(input, 1, column, count, sums, kStrip);
     }
-  });
+  }
 }
 
 // --- binary cross-entropy ---
@@ -372,7 +393,7 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 
 }  // namespace
 
-extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {kWidth,        forward,     forward_sparse, backward,     update,
-                                                     update_sparse, update_bias, cross_entropy};
+extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {kWidth, forward,       backward,    update,      gather,
+                                                     forward_sparse, update_sparse, update_bias, cross_entropy};
 
 }  // namespace aae
