@@ -3,11 +3,10 @@
 import csv
 import json
 
-import torch
-
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.metrics import flatten, model_metrics, prior_sample_metrics
+from aae.models import to_inputs
 from aae.snapshots import list_snapshots, load_snapshot
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
@@ -21,8 +20,7 @@ def main() -> None:
     check_extension()
     run = run_name(name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
-    test = load_dataset(DATA).test_images
-    images = torch.from_numpy(test.reshape(len(test), -1).astype("float32") / 255)
+    images = to_inputs(load_dataset(DATA).test_images)
     measures = {"seed": seed, "std": params.prior.std} | params.evaluation.model_dump()
 
     curves = []

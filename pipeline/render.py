@@ -5,7 +5,7 @@ import torch
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.figures import View, animation, manifold, manifold_codes, scatter
-from aae.models import VAE
+from aae.models import VAE, to_inputs
 from aae.snapshots import list_snapshots, load_snapshot
 from pipeline.cli import run_arguments, run_stage
 from pipeline.params import load_params
@@ -16,13 +16,13 @@ def main() -> None:
     name, seed = run_arguments()
     params = load_params()
     run = run_name(name, seed)
-    snapshots = list_snapshots(SNAPSHOTS / run)
     data = load_dataset(DATA)
     test, labels = data.test_images, data.test_labels
-    images = torch.from_numpy(test.reshape(len(test), -1).astype("float32") / 255)
     classes = int(max(data.train_labels.max(), labels.max())) + 1
 
-    codes = {epoch: load_snapshot(path).encode(images).double().numpy() for epoch, path in snapshots.items()}
+    models = {epoch: load_snapshot(path) for epoch, path in list_snapshots(SNAPSHOTS / run).items()}
+    images = to_inputs(test)
+    codes = {epoch: model.encode(images).double().numpy() for epoch, model in models.items()}
     try:
         view = View.of(list(codes.values()), params.prior.std, classes)
     except InputError as error:
@@ -33,8 +33,7 @@ def main() -> None:
     folder = FIGURES / run
     folder.mkdir(parents=True, exist_ok=True)
     scatters, manifolds = [], []
-    for epoch, path in snapshots.items():
-        model = load_snapshot(path)
+    for epoch, model in models.items():
         encoded = "means of q(z|x)" if isinstance(model, VAE) else "codes"
         subtitle = f"{encoded} of the {len(test):,} test images, coloured by label"
         heading = {"title": f"{name.upper()} encoder", "subtitle": subtitle, "epoch": epoch}

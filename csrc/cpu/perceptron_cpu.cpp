@@ -118,8 +118,8 @@ void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool r
 
 void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
                      bool relu) {
-  // What is computed is the transpose, [inputs, n] = weight [inputs, outputs] times the gradient's [outputs, n], because
-  // the gradient is smaller than the weight, and one of them has to be turned round.
+  // What is computed is the transpose, [inputs, n] = weight [inputs, outputs] times the gradient's [outputs, n]: the
+  // gradient is smaller than the weight, and one of them has to be turned round.
   thread_local std::vector<float> turned;
   turned.resize(layer.outputs * n);
   float* to = turned.data();

@@ -312,7 +312,8 @@ void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range 
     }
     for (int64_t first = 0; first < layer.inputs; first += kPiece) {
       const int64_t end = std::min(first + kPiece, layer.inputs);
-      copy_panel<kStripVectors>(layer.weight + first * layer.outputs + column, layer.outputs, end - first, count, panel);
+      const float* piece = layer.weight + first * layer.outputs + column;
+      copy_panel<kStripVectors>(piece, layer.outputs, end - first, count, panel);
       for (int64_t i = rows.begin; i < rows.end; ++i) {
         const int64_t r = i - rows.begin;
         next[r] = multiply_entries<kStripVectors>(next[r], &x.by_row[i * x.columns] + x.row_count[i], first, end, panel,
