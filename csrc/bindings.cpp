@@ -26,7 +26,13 @@ T* at(uintptr_t address) {
 }
 
 aae::Prior make_prior(const std::string& kind, const std::vector<float>& parameters, int64_t dim) {
-  if (kind == "normal" && parameters.size() == 1) return {aae::PriorKind::normal, dim, parameters[0]};
+  if (kind == "normal" && parameters.size() == 1) {
+    aae::Prior prior{};
+    prior.kind = aae::PriorKind::normal;
+    prior.dim = dim;
+    prior.std = parameters[0];
+    return prior;
+  }
   throw std::invalid_argument("aae_native: no prior '" + kind + "' with " +
                               std::to_string(parameters.size()) + " parameters");
 }

@@ -1,6 +1,6 @@
 // Two random words to two normals (Box & Muller, 1958), the same bits on every machine.
 //
-// Only operations that IEEE 754 rounds correctly are used: add, subtract, multiply, fma, sqrt and
+// Only operations that IEEE 754 rounds correctly are used: add, subtract, multiply, divide, fma, sqrt and
 // conversions. No product feeds an addition except inside an explicit fma, so a compiler that contracts has
 // nothing to contract. The polynomials are minimax fits made for this file, their coefficients rounded to
 // float32 one after the other, lowest degree first, with the rest fitted again each time.
@@ -38,6 +38,23 @@ AAE_HD float fma32(float a, float b, float c) {
   return __fmaf_rn(a, b, c);
 #else
   return __builtin_fmaf(a, b, c);
+#endif
+}
+
+// An addition of products that no compiler may contract.
+AAE_HD float add32(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fadd_rn(a, b);
+#else
+  return a + b;
+#endif
+}
+
+AAE_HD float div32(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
 #endif
 }
 

@@ -14,12 +14,8 @@ constexpr uint64_t kTile = 256;
 AAE_HD void normal_blocks(float* out, const Draw& draw, uint64_t first_block, uint64_t blocks, float std) {
   for (uint64_t i = 0; i < blocks; ++i) {
     const Words w = philox4x32(draw, first_block + i);
-    const Pair a = box_muller(w.x0, w.x1, std);
-    const Pair b = box_muller(w.x2, w.x3, std);
-    out[4 * i] = a.first;
-    out[4 * i + 1] = a.second;
-    out[4 * i + 2] = b.first;
-    out[4 * i + 3] = b.second;
+    const Four four = normal_four(w, std);
+    for (int lane = 0; lane < 4; ++lane) out[4 * i + lane] = four.x[lane];
   }
 }
 
@@ -48,6 +44,11 @@ void sample_prior_cpu(const Prior& prior, float* out, int64_t n, const Draw& dra
     case PriorKind::normal:
       return normal_elements_on_isa(out, static_cast<uint64_t>(offset) * dim, static_cast<uint64_t>(n) * dim,
                                     draw, prior.std);
+    case PriorKind::uniform:
+    case PriorKind::mixture:
+    case PriorKind::swiss_roll:
+      for (uint64_t i = 0, first = static_cast<uint64_t>(offset) * dim; i < static_cast<uint64_t>(n) * dim; ++i)
+        out[i] = prior_four(prior, draw, (first + i) / 4, {nullptr, 0, 0}).x[(first + i) % 4];
   }
 }
 
