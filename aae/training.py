@@ -16,7 +16,7 @@ from aae import backprop, backprop_cpu
 from aae.errors import InputError
 from aae.models import AAE, VAE
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
-from aae.priors import NormalPrior
+from aae.priors import NormalPrior, Prior
 
 
 class AAETrainer:
@@ -24,7 +24,8 @@ class AAETrainer:
 
     An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
     drawn with replacement. `images` is uint8 [N, pixels] on the model's device; `autoencoder`,
-    `discriminator` and `generator` are keyword arguments of `Adam`.
+    `discriminator` and `generator` are keyword arguments of `Adam`. With `labels`, int64 [N], the discriminator sees
+    each code with its label, and the prior's samples with their class (section 2.3).
     """
 
     losses = ("reconstruction", "discriminator", "generator")
@@ -33,15 +34,16 @@ class AAETrainer:
         self,
         model: AAE,
         images: Tensor,
-        prior: NormalPrior,
+        prior: Prior,
         *,
         seed: int,
         batch_size: int,
         autoencoder: dict,
         discriminator: dict,
         generator: dict,
+        labels: Tensor | None = None,
     ):
-        self.model, self.images, self.prior = model, images, prior
+        self.model, self.images, self.prior, self.labels = model, images, prior, labels
         self.seed, self.batch_size = seed, batch_size
         self.passes = passes_on(images.device)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
@@ -61,7 +63,7 @@ class AAETrainer:
 
         What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
         """
-        images = self.draw(self.batch_size, step, Stream.RECONSTRUCTION)
+        images, _ = self.draw(self.batch_size, step, Stream.RECONSTRUCTION)
         logits = self.decoder.forward(self.encoder.forward(images))
         loss, gradient = self.passes.cross_entropy(logits, images, images.numel())
         in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
@@ -71,28 +73,35 @@ class AAETrainer:
     def discriminator_step(self, step: int) -> Tensor:
         """The discriminator towards telling half a batch of codes (target 0) from prior samples (target 1)."""
         half = self.batch_size // 2
-        codes = self.encoder.forward(self.draw(half, step, Stream.DISCRIMINATOR))
-        batch, targets = assemble_discriminator_batch(codes, self.prior, half, seed=self.seed, step=step)
+        images, labels = self.draw(half, step, Stream.DISCRIMINATOR)
+        codes = self.encoder.forward(images)
+        batch, targets = assemble_discriminator_batch(codes, self.prior, half, seed=self.seed, step=step, labels=labels)
         loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), targets, len(batch))
         self.discriminator.backward(gradient, self.discriminator_adam)
         return loss
 
     def generator_step(self, step: int) -> Tensor:
         """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
-        codes = self.encoder.forward(self.draw(self.batch_size, step, Stream.GENERATOR))
-        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(codes), 1.0, len(codes))
-        self.encoder.backward(self.discriminator.backward(gradient, to_inputs=True), self.generator_adam)
+        images, labels = self.draw(self.batch_size, step, Stream.GENERATOR)
+        batch = codes = self.encoder.forward(images)
+        if labels is not None:
+            batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
+        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), 1.0, len(batch))
+        in_batch = self.discriminator.backward(gradient, to_inputs=True)
+        self.encoder.backward(in_batch[:, : self.model.code_size].contiguous(), self.generator_adam)
         return loss
 
-    def draw(self, n: int, step: int, stream: Stream) -> Tensor:
-        """A minibatch of `n` images with replacement, float32 [n, pixels]."""
-        return draw_minibatch(self.images, n, seed=self.seed, step=step, stream=stream)[0]
+    def draw(self, n: int, step: int, stream: Stream) -> tuple[Tensor, Tensor | None]:
+        """A minibatch of `n` images with replacement, float32 [n, pixels], and their labels, if they are used."""
+        images, indices = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=stream)
+        return images, None if self.labels is None else self.labels[indices]
 
 
 class VAETrainer:
     """Kingma & Welling, arXiv 1312.6114: one step an iteration down the negative evidence lower bound.
 
-    The expectation over q(z|x) is of one sample an image, by the reparameterisation trick (section 2.4).
+    The expectation over q(z|x) is of one sample an image, by the reparameterisation trick (section 2.4). The prior is
+    normal, because the Kullback-Leibler divergence from it is known in closed form.
     """
 
     losses = ("loss", "reconstruction", "kl")

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,10 +29,73 @@ T* at(uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
-aae::Prior make_prior(const std::string& kind, const std::vector<float>& parameters, int64_t dim) {
-  if (kind == "normal" && parameters.size() == 1) return {aae::PriorKind::normal, dim, parameters[0]};
-  throw std::invalid_argument("aae_native: no prior '" + kind + "' with " +
-                              std::to_string(parameters.size()) + " parameters");
+// What only addresses and contents tell is checked here; everything else of the arguments in aae/ops.py.
+
+struct Array {
+  const char* name;
+  uintptr_t begin;
+  int64_t bytes;
+};
+
+bool overlap(const Array& a, const Array& b) {
+  return a.bytes > 0 && b.bytes > 0 && a.begin < b.begin + b.bytes && b.begin < a.begin + a.bytes;
+}
+
+// Throws where the first `written` of the arrays overlap each other or one of the rest.
+void check_disjoint(const std::string& op, size_t written, std::initializer_list<Array> arrays) {
+  for (const Array* a = arrays.begin(); a != arrays.begin() + written; ++a)
+    for (const Array* b = a + 1; b != arrays.end(); ++b)
+      if (overlap(*a, *b))
+        throw std::invalid_argument(op + ": " + a->name + " must not overlap " + b->name + ", but they share memory");
+}
+
+void check_labels(const char* op, uintptr_t labels, int64_t n, int32_t classes) {
+  const int64_t* const label = at<int64_t>(labels);
+  for (int64_t i = 0; label != nullptr && i < n; ++i)
+    if (label[i] < 0 || label[i] >= classes)
+      throw std::invalid_argument(std::string(op) + ": labels must be within [0, " + std::to_string(classes) +
+                                  "), got " + std::to_string(label[i]) + " at " + std::to_string(i));
+}
+
+// Values of about ten microseconds' work: below that, giving up the interpreter's lock costs more than it gives.
+constexpr int64_t kLong = 1 << 14;
+
+class ReleaseGilIfLong {
+ public:
+  explicit ReleaseGilIfLong(int64_t values) {
+    if (values >= kLong) release_.emplace();
+  }
+
+ private:
+  std::optional<py::gil_scoped_release> release_;
+};
+
+aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes,
+                      const std::vector<float>& parameters) {
+  aae::Prior prior{};
+  prior.dim = dim;
+  prior.classes = classes;
+  const auto is = [&](const char* name, size_t count) { return kind == name && parameters.size() == count; };
+  if (is("normal", 1)) {
+    prior.kind = aae::PriorKind::normal;
+    prior.std = parameters[0];
+  } else if (is("uniform", 1)) {
+    prior.kind = aae::PriorKind::uniform;
+    prior.bound = parameters[0];
+  } else if (is("mixture", 3) && dim == 2) {
+    prior.kind = aae::PriorKind::mixture;
+    prior.radius = parameters[0];
+    prior.radial_std = parameters[1];
+    prior.tangential_std = parameters[2];
+  } else if (is("swiss_roll", 2) && dim == 2) {
+    prior.kind = aae::PriorKind::swiss_roll;
+    prior.radius = parameters[0];
+    prior.turns = parameters[1];
+  } else {
+    throw std::invalid_argument("aae_native: no prior '" + kind + "' of dimension " + std::to_string(dim) +
+                                " with " + std::to_string(parameters.size()) + " parameters");
+  }
+  return prior;
 }
 
 void philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, int64_t n) {
@@ -39,26 +103,38 @@ void philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, int64_t n) {
   aae::philox4x32_cpu(at<int64_t>(counter), at<int64_t>(key), at<int64_t>(words), n);
 }
 
-void sample_prior(const std::string& kind, const std::vector<float>& parameters, uintptr_t out, int64_t n,
-                  int64_t dim, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
-  const aae::Prior prior = make_prior(kind, parameters, dim);
-  py::gil_scoped_release release;
-  aae::sample_prior_cpu(prior, at<float>(out), n, {seed, step, stream}, offset);
+void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
+                  uint64_t step, uint32_t stream, int64_t offset) {
+  const char* const op = "sample_prior";
+  check_disjoint(op, 1, {{"out", out, 4 * n * prior.dim}, {"labels", labels, labels ? 8 * n : 0}});
+  check_labels(op, labels, n, prior.classes);
+  const ReleaseGilIfLong gil(n * prior.dim);
+  aae::sample_prior_cpu(prior, at<int64_t>(labels), at<float>(out), n, {seed, step, stream}, offset);
 }
 
-void assemble_discriminator_batch(const std::string& kind, const std::vector<float>& parameters,
-                                  uintptr_t codes, uintptr_t batch, uintptr_t targets, int64_t n_codes,
-                                  int64_t n_prior, int64_t dim, uint64_t seed, uint64_t step, uint32_t stream,
-                                  int64_t offset) {
-  const aae::Prior prior = make_prior(kind, parameters, dim);
-  py::gil_scoped_release release;
-  aae::assemble_discriminator_batch_cpu(prior, at<float>(codes), at<float>(batch), at<float>(targets),
-                                        n_codes, n_prior, {seed, step, stream}, offset);
+void assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
+                                  uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed,
+                                  uint64_t step, uint32_t stream, int64_t offset) {
+  const char* const op = "assemble_discriminator_batch";
+  const int64_t rows = n_codes + n_prior, width = prior.dim + (labels ? prior.classes : 0);
+  check_disjoint(op, 2,
+                 {{"out[0]", batch, 4 * rows * width},
+                  {"out[1]", targets, 4 * rows},
+                  {"codes", codes, 4 * n_codes * prior.dim},
+                  {"labels", labels, labels ? 8 * n_codes : 0}});
+  check_labels(op, labels, n_codes, prior.classes);
+  const ReleaseGilIfLong gil(rows * width);
+  aae::assemble_discriminator_batch_cpu(prior, at<float>(codes), at<int64_t>(labels), at<float>(batch),
+                                        at<float>(targets), n_codes, n_prior, {seed, step, stream}, offset);
 }
 
 void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
                     int64_t n, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
-  py::gil_scoped_release release;
+  check_disjoint("draw_minibatch", 2,
+                 {{"out[0]", out, 4 * n * pixels},
+                  {"out[1]", indices, 8 * n},
+                  {"images", images, n_images * pixels}});
+  const ReleaseGilIfLong gil(n * (pixels + 1));
   aae::draw_minibatch_cpu(at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
                           {seed, step, stream}, offset);
 }
@@ -83,6 +159,11 @@ void normal_from_words(uintptr_t words, uintptr_t out, int64_t pairs, float std)
   aae::normal_from_words_cpu(at<uint32_t>(words), at<float>(out), pairs, std);
 }
 
+void set_threads(int n) {
+  if (n < 1) throw std::invalid_argument("set_threads: n must be at least 1, got " + std::to_string(n));
+  aae::set_threads(n);
+}
+
 py::dict build_info() {
   py::dict info;
   info["compiler"] = AAE_COMPILER;
@@ -101,11 +182,12 @@ PYBIND11_MODULE(aae_native, m) {
       "Random minibatches, prior samples and discriminator batches. Use aae.ops, which checks the arguments.";
 
   m.def("philox4x32", &philox4x32, "counter"_a, "key"_a, "words"_a, "n"_a);
-  m.def("sample_prior", &sample_prior, "kind"_a, "parameters"_a, "out"_a, "n"_a, "dim"_a, "seed"_a, "step"_a,
-        "stream"_a, "offset"_a);
-  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "kind"_a, "parameters"_a, "codes"_a,
-        "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "dim"_a, "seed"_a, "step"_a, "stream"_a,
+  py::class_<aae::Prior>(m, "Prior", "A prior as the kernels know it.")
+      .def(py::init(&make_prior), "kind"_a, "dim"_a, "classes"_a, "parameters"_a);
+  m.def("sample_prior", &sample_prior, "prior"_a, "labels"_a, "out"_a, "n"_a, "seed"_a, "step"_a, "stream"_a,
         "offset"_a);
+  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a,
+        "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a);
   m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
         "seed"_a, "step"_a, "stream"_a, "offset"_a);
 
@@ -119,6 +201,6 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a,
         "Use another of build_info()['available_isas']: the same bits, slower.");
-  m.def("set_threads", &aae::set_threads, "count"_a, "How many threads a loop may take: the same bits.");
-  m.def("get_threads", &aae::threads);
+  m.def("get_threads", &aae::threads, "How many threads share a long call.");
+  m.def("set_threads", &set_threads, "n"_a, "Let n threads share a long call: the same bits.");
 }

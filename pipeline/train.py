@@ -11,7 +11,7 @@ import torch
 from dvclive import Live
 from tqdm import tqdm
 
-from aae.data import load_dataset
+from aae.data import Dataset, load_dataset
 from aae.errors import InputError
 from aae.models import build_model
 from aae.priors import NormalPrior
@@ -21,6 +21,7 @@ from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
 from pipeline.paths import DATA, HISTORY, SNAPSHOTS, TIMING, run_name
+from pipeline.prior import build_prior
 
 
 def main() -> None:
@@ -28,12 +29,13 @@ def main() -> None:
     params = load_params()
     check_extension()
     device = choose_device(params.device)
-    images = load_dataset(DATA).train_images
-    iterations = len(images) // params.batch_size
+    dataset = load_dataset(DATA)
+    images = len(dataset.train_images)
+    iterations = images // params.batch_size
     if iterations == 0:
-        raise InputError(f"batch_size: {params.batch_size} is more than the {len(images)} training images")
+        raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")
 
-    trainer = build_trainer(name, seed, params, torch.from_numpy(images.reshape(len(images), -1).copy()).to(device))
+    trainer = build_trainer(name, seed, params, dataset, device)
     snapshots = SNAPSHOTS / run_name(name, seed)
     save_snapshot(snapshots, 0, trainer.model)
     seconds = []
@@ -60,14 +62,21 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def build_trainer(name: str, seed: int, params: Params, images: torch.Tensor) -> AAETrainer | VAETrainer:
-    """The trainer of run (name, seed) for uint8 `images` [N, pixels] on the device where it is to train."""
+def build_trainer(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device):
+    """The trainer of run (name, seed) on the dataset's training images."""
+    images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
     settings = (params.aae if name == "aae" else params.vae).model_dump()
-    widths = {key: settings.pop(key) for key in list(settings) if key.endswith("_widths")}
-    model = build_model(name, seed, pixels=images.shape[1], code_size=params.code_size, **widths)
-    trainer = AAETrainer if name == "aae" else VAETrainer
-    prior = NormalPrior(params.code_size, params.prior.std)
-    return trainer(model.to(images.device), images, prior, seed=seed, batch_size=params.batch_size, **settings)
+    sizes = {"pixels": images.shape[1], "code_size": params.code_size}
+    sizes |= {key: settings.pop(key) for key in list(settings) if key.endswith("_widths")}
+    settings |= {"seed": seed, "batch_size": params.batch_size}
+    if name == "vae":
+        prior = NormalPrior(params.code_size, params.prior.normal.std)
+        return VAETrainer(build_model(name, seed, **sizes).to(device), images, prior, **settings)
+    prior = build_prior(params)
+    if params.prior.labels:
+        sizes["label_classes"] = prior.classes
+        settings["labels"] = torch.from_numpy(dataset.train_labels.astype("int64")).to(device)
+    return AAETrainer(build_model(name, seed, **sizes).to(device), images, prior, **settings)
 
 
 def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -35,8 +35,12 @@ int usable_cores() {
 
 class Pool {
  public:
-  explicit Pool(int count) : count_(count) {
-    for (int id = 1; id < count; ++id) workers_.emplace_back([this, id] { work(id); });
+  explicit Pool(int wanted) : wanted(wanted) {
+    try {
+      for (int id = 1; id < wanted; ++id) workers_.emplace_back([this, id] { work(id); });
+    } catch (const std::system_error&) {  // the system gives no more threads
+    }
+    count_ = static_cast<int>(workers_.size()) + 1;
   }
 
   ~Pool() {
@@ -49,7 +53,7 @@ class Pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  int count() const { return count_; }
+  const int wanted;
 
   void run(int64_t parts, const std::function<void(int64_t)>& part) {
     parts_ = parts;
@@ -90,7 +94,7 @@ class Pool {
     }
   }
 
-  const int count_;
+  int count_ = 1;  // workers and caller
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -102,7 +106,7 @@ class Pool {
   const std::function<void(int64_t)>* part_ = nullptr;
 };
 
-std::atomic<int> wanted{0};
+std::atomic<int> limit{0};  // 0: as many as there are cores
 std::mutex* busy = new std::mutex;  // held while a loop runs
 Pool* pool = nullptr;               // never destroyed at exit, when its threads may already be gone
 
@@ -115,11 +119,11 @@ void forget_pool() {
 }  // namespace
 
 int threads() {
-  const int count = wanted.load();
+  const int count = limit.load();
   return count > 0 ? count : usable_cores();
 }
 
-void set_threads(int count) { wanted.store(std::max(1, count)); }
+void set_threads(int count) { limit.store(count); }
 
 void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
   const int count = threads();
@@ -128,7 +132,7 @@ void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
     for (int64_t i = 0; i < parts; ++i) part(i);
     return;
   }
-  if (pool == nullptr || pool->count() != count) {
+  if (pool == nullptr || pool->wanted != count) {
     static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
     (void)registered;
     delete pool;

@@ -19,7 +19,7 @@ EPOCHS = [0, 10, 20]
 PARAMETERS = {
     "epochs": 20,
     "code_size": 2,
-    "prior": {"name": "normal", "std": 1.0},
+    "prior": {"name": "normal", "normal": {"std": 1.0}},
     "evaluation": {"cells": 20, "projections": 128},
     "aae": {"discriminator": {"betas": [0.9, 0.999]}, "note": "<b>& co</b>"},
 }

@@ -10,8 +10,8 @@ from torch.distributions import Normal, kl_divergence
 from aae import backprop, backprop_cpu
 from aae.errors import InputError
 from aae.models import build_model
-from aae.ops import Stream, draw_minibatch, sample_prior
-from aae.priors import NormalPrior
+from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
+from aae.priors import MixturePrior, NormalPrior
 from aae.training import AAETrainer, VAETrainer, kl_to_normal, train_epoch
 
 PIXELS, BATCH, SEED = 20, 8, 3
@@ -195,3 +195,33 @@ def test_divergence_stops_with_one_line():
     with pytest.raises(InputError, match="diverged in epoch 1: the reconstruction loss is") as error:
         train_epoch(trainer, 1, 10)
     assert "\n" not in str(error.value)
+
+
+def test_labels_against_the_plain_algorithm(passes):
+    """Section 2.3 of the paper: the discriminator sees one-hot labels beside codes and beside the prior's samples."""
+    labels = torch.arange(len(IMAGES)) % 4
+    prior = MixturePrior(classes=4)
+    sizes = {"pixels": PIXELS, "code_size": 2, "encoder_widths": [16], "decoder_widths": [16]}
+    sizes |= {"discriminator_widths": [16], "label_classes": 4}
+    settings = {"autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM, "labels": labels}
+    model, plain = (build_model("aae", SEED, **sizes) for _ in range(2))
+    trainer = AAETrainer(model, IMAGES, prior, seed=SEED, batch_size=BATCH, **settings)
+
+    images, indices = draw_minibatch(IMAGES, BATCH // 2, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
+    batch, targets = assemble_discriminator_batch(
+        plain.encode(images).detach(), prior, BATCH // 2, seed=SEED, step=0, labels=labels[indices]
+    )
+    assert torch.equal(batch[: BATCH // 2, 2:], F.one_hot(labels[indices], 4).float())
+    expected = F.binary_cross_entropy_with_logits(plain.discriminator(batch), targets)
+    assert trainer.discriminator_step(0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+    plain.discriminator.load_state_dict(model.discriminator.state_dict())
+    generator = torch.optim.Adam(plain.encoder.parameters(), lr=0.001)
+    images, indices = draw_minibatch(IMAGES, BATCH, seed=SEED, step=0, stream=Stream.GENERATOR)
+    labelled = torch.cat([plain.encode(images), F.one_hot(labels[indices], 4)], dim=1)
+    expected = F.binary_cross_entropy_with_logits(plain.discriminator(labelled), torch.ones(BATCH, 1))
+    expected.backward()
+    generator.step()
+    assert trainer.generator_step(0).item() == pytest.approx(expected.item(), rel=1e-5)
+    for ours, theirs in zip(model.encoder.parameters(), plain.encoder.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
