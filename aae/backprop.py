@@ -82,6 +82,11 @@ class Adam:
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
 
+    def resume(self, steps: int) -> None:
+        """Goes on as after `steps` steps; the moments are restored apart."""
+        for count in self.steps:
+            count.fill_(steps)
+
     def step(self) -> None:
         """Moves every parameter by what `gradients` hold."""
         adam(

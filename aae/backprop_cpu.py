@@ -94,6 +94,10 @@ class Adam:
         ]
         self.steps = 0
 
+    def resume(self, steps: int) -> None:
+        """Goes on as after `steps` steps; the moments are restored apart."""
+        self.steps = steps
+
     def next_step(self) -> aae_native.AdamStep:
         """The rates of the next step."""
         self.steps += 1

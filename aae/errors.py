@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The stages print it and exit with status 1; anything else that is raised is a bug and keeps its traceback.
     """
+
+
+class Diverged(InputError):
+    """A training whose losses or weights are no longer finite numbers."""

@@ -5,19 +5,21 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from aae.errors import InputError
+from aae.files import write_whole
 from aae.models import AAE, MODELS, VAE
 
 
-def save_snapshot(folder: Path, epoch: int, model: AAE | VAE) -> None:
+def save_snapshot(folder: Path, epoch: int, model: AAE | VAE) -> Path:
     """Writes `model` as snapshot `epoch` of the run in `folder`, with its layer sizes in the file's header."""
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     # One entry, because safetensors writes several in an order that changes from call to call.
     header = {"model": json.dumps({"name": type(model).__name__.lower()} | model.sizes)}
-    save_file(weights, folder / f"{epoch:03d}.safetensors", header)
+    path = folder / f"{epoch:03d}.safetensors"
+    write_whole(path, save(weights, header))
+    return path
 
 
 def load_snapshot(path: Path) -> AAE | VAE:

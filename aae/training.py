@@ -2,24 +2,22 @@
 
 Every minibatch and every sample of an iteration is a function of (seed, stream, step), so an iteration needs
 nothing but its number: no generator, no loader, no order of calls. One trainer holds one model, its dataset on
-the device and its optimisers; `iteration(step)` trains one step further.
+the device and its optimisers; `iteration(step)` trains one step further. `aae.trainer` has what is around it: the
+epoch, and going on after an interruption.
 """
 
 import math
-from collections.abc import Callable
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from aae import backprop, backprop_cpu
-from aae.errors import InputError
 from aae.models import AAE, VAE
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, Prior
+from aae.trainer import Trainer, mostly_zero
 
 
-class AAETrainer:
+class AAETrainer(Trainer):
     """Makhzani et al., arXiv 1511.05644, section 2, with the settings of the post.
 
     An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
@@ -43,9 +41,9 @@ class AAETrainer:
         generator: dict,
         labels: Tensor | None = None,
     ):
-        self.model, self.images, self.prior, self.labels = model, images, prior, labels
+        super().__init__(images)
+        self.model, self.prior, self.labels = model, prior, labels
         self.seed, self.batch_size = seed, batch_size
-        self.passes = passes_on(images.device)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.discriminator = self.passes.Perceptron(model.discriminator)
@@ -53,6 +51,13 @@ class AAETrainer:
         self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
         self.discriminator_adam = self.passes.Adam(self.discriminator, **discriminator)
         self.generator_adam = self.passes.Adam(self.encoder, **generator)
+        self.networks = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
+        self.optimizers = {
+            "encoder_adam": self.encoder_adam,
+            "decoder_adam": self.decoder_adam,
+            "discriminator_adam": self.discriminator_adam,
+            "generator_adam": self.generator_adam,
+        }
 
     def iteration(self, step: int) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, without waiting for them."""
@@ -97,7 +102,7 @@ class AAETrainer:
         return images, None if self.labels is None else self.labels[indices]
 
 
-class VAETrainer:
+class VAETrainer(Trainer):
     """Kingma & Welling, arXiv 1312.6114: one step an iteration down the negative evidence lower bound.
 
     The expectation over q(z|x) is of one sample an image, by the reparameterisation trick (section 2.4). The prior is
@@ -109,14 +114,16 @@ class VAETrainer:
     def __init__(
         self, model: VAE, images: Tensor, prior: NormalPrior, *, seed: int, batch_size: int, autoencoder: dict
     ):
-        self.model, self.images, self.prior = model, images, prior
+        super().__init__(images)
+        self.model, self.prior = model, prior
         self.seed, self.batch_size = seed, batch_size
         self.unit_normal = NormalPrior(model.code_size)
-        self.passes = passes_on(images.device)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
         self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
+        self.networks = {"encoder": self.encoder, "decoder": self.decoder}
+        self.optimizers = {"encoder_adam": self.encoder_adam, "decoder_adam": self.decoder_adam}
 
     def iteration(self, step: int) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, in nats per image."""
@@ -134,16 +141,6 @@ class VAETrainer:
         return torch.stack([reconstruction + kl, reconstruction, kl])
 
 
-def passes_on(device: torch.device) -> ModuleType:
-    """Where the passes on `device` are: the native ones on the CPU, PyTorch's elsewhere."""
-    return backprop_cpu if device.type == "cpu" else backprop
-
-
-def mostly_zero(images: Tensor) -> bool:
-    """Whether the first layer gains by leaving out the pixels that are 0: measured, below a third of others."""
-    return images.count_nonzero().item() < images.numel() / 3
-
-
 def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor, Tensor, Tensor]:
     """KL(N(mean, exp(log_variance)) || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B).
 
@@ -153,30 +150,3 @@ def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor
     variance = log_variance.exp()
     kl = 0.5 * ((mean.square() + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
     return kl, mean / (n * std**2), (variance / std**2 - 1) / (2 * n)
-
-
-def train_epoch(
-    trainer: AAETrainer | VAETrainer,
-    epoch: int,
-    iterations: int,
-    after_iteration: Callable[[], object] | None = None,
-) -> dict[str, float]:
-    """Trains epoch `epoch` (counted from 1) of `iterations` iterations; returns the mean of each loss.
-
-    The losses stay on the device until the epoch's end. `after_iteration()` is called after each iteration.
-    Raises InputError if a loss is not finite: the training has diverged and will not come back.
-    """
-    totals = torch.zeros(len(trainer.losses), device=trainer.images.device)
-    first = (epoch - 1) * iterations
-    for step in range(first, first + iterations):
-        totals += trainer.iteration(step)
-        if after_iteration:
-            after_iteration()
-    means = dict(zip(trainer.losses, (totals / iterations).tolist(), strict=True))
-    for name, value in means.items():
-        if not math.isfinite(value):
-            raise InputError(
-                f"training diverged in epoch {epoch}: the {name} loss is {value}; "
-                "earlier snapshots stay; a smaller learning rate usually helps"
-            )
-    return means

@@ -111,6 +111,9 @@ class Params(Section):
     ]
     code_size: Annotated[Count, Field(description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
+    threads: Annotated[
+        Literal["auto"] | Count, Field(description="of the training on the CPU; they do not change its results")
+    ]
     data: Data
     prior: Prior
     aae: AAE
@@ -130,7 +133,9 @@ def load_params(path: Path = PARAMS) -> Params:
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {describe(error.errors()[0], content)}") from None
+        # A misspelt key is both unknown and missing: the first says more.
+        errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        raise InputError(f"{path}: {describe(errors[0], content)}") from None
     if repeated := {seed for seed in params.seeds if params.seeds.count(seed) > 1}:
         raise InputError(f"{path}: seeds: {min(repeated)} stands there twice; each seed is one run")
     classes = params.prior.name in ("mixture", "swiss_roll")

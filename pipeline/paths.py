@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DATA = Path("data/prepared")
+SCRATCH = Path("scratch")  # what interrupted trainings go on from; not tracked
 SNAPSHOTS = Path("results/snapshots")
 HISTORY = Path("results/history")
 TIMING = Path("results/timing")

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -11,17 +12,20 @@ import torch
 from dvclive import Live
 from tqdm import tqdm
 
+from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from aae.data import Dataset, load_dataset
-from aae.errors import InputError
+from aae.errors import Diverged, InputError
 from aae.models import build_model
 from aae.priors import NormalPrior
-from aae.snapshots import save_snapshot
-from aae.training import AAETrainer, VAETrainer, train_epoch
+from aae.snapshots import list_snapshots, save_snapshot
+from aae.trainer import Trainer, train_epoch
+from aae.training import AAETrainer, VAETrainer
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
 from pipeline.paths import DATA, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.prior import build_prior
+from pipeline.resume import Interruption, scratch_folder
 
 
 def main() -> None:
@@ -29,28 +33,85 @@ def main() -> None:
     params = load_params()
     check_extension()
     device = choose_device(params.device)
+    if params.threads != "auto":
+        aae_native.set_threads(params.threads)
     dataset = load_dataset(DATA)
     images = len(dataset.train_images)
-    iterations = images // params.batch_size
-    if iterations == 0:
+    if images < params.batch_size:
         raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")
-
     trainer = build_trainer(name, seed, params, dataset, device)
-    snapshots = SNAPSHOTS / run_name(name, seed)
-    save_snapshot(snapshots, 0, trainer.model)
-    seconds = []
-    live = Live(str(HISTORY / run_name(name, seed)), dvcyaml=None, save_dvc_exp=False)
-    progress = tqdm(total=params.epochs * iterations, desc=run_name(name, seed), unit="it", mininterval=1)
+    scratch = scratch_folder(name, seed, params, dataset, device)
+    seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, scratch)
+    write_timing(run_name(name, seed), device, seconds)
+    shutil.rmtree(scratch.parent)
+
+
+def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: Path) -> list[float]:
+    """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds of each.
+
+    Writes the run's snapshots and history. Snapshots and the rows of the history are kept in `scratch` as well,
+    because DVC removes a stage's outputs before it runs the stage again.
+    """
+    history: list[dict[str, float]] = []
+    seconds: list[float] = []
+    if checkpoint := load_checkpoint(scratch):
+        trainer.restore(checkpoint.step, checkpoint.tensors)
+        history, seconds = checkpoint.notes["history"], checkpoint.notes["seconds"]
+        print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
+    else:
+        save_snapshot(scratch / "snapshots", 0, trainer.model)
+    shutil.rmtree(SNAPSHOTS / run, ignore_errors=True)
+    for epoch, path in list_snapshots(scratch / "snapshots").items():
+        if epoch <= len(history):
+            publish(path, run)
+
+    interruption = Interruption()
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        notes = {"history": history, "seconds": seconds}
+        save_checkpoint(scratch, Checkpoint(trainer.step, trainer.state(), notes))
+        saved = time.monotonic()
+
+    def after_iteration(step: int) -> None:
+        progress.update()
+        if interruption.requested:
+            save()
+            raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` goes on from there")
+        if time.monotonic() - saved > 60:
+            save()
+
+    live = Live(str(HISTORY / run), dvcyaml=None, save_dvc_exp=False)
+    total = params.epochs * iterations
+    progress = tqdm(total=total, initial=trainer.step, desc=run, unit="it", mininterval=1)
     with live, progress:
-        for epoch in range(1, params.epochs + 1):
+        for epoch, losses in enumerate(history, start=1):
+            log_epoch(live, epoch, losses)
+        for epoch in range(len(history) + 1, params.epochs + 1):
             start = time.perf_counter()
-            losses = train_epoch(trainer, epoch, iterations, progress.update)
+            try:
+                losses = train_epoch(trainer, epoch, iterations, after_iteration)
+            except Diverged as error:
+                last = max(list_snapshots(scratch / "snapshots"))
+                raise InputError(
+                    f"{run}: {error}; the last good snapshot is of epoch {last}; a smaller learning rate usually helps"
+                ) from None
+            history.append(losses)
             seconds.append(time.perf_counter() - start)
             log_epoch(live, epoch, losses)
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
-                save_snapshot(snapshots, epoch, trainer.model)
-    write_timing(run_name(name, seed), device, seconds)
+                publish(save_snapshot(scratch / "snapshots", epoch, trainer.model), run)
+                save()
+    return seconds
+
+
+def publish(snapshot: Path, run: str) -> None:
+    """Copies a snapshot from the scratch folder to the run's results."""
+    folder = SNAPSHOTS / run
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(snapshot, folder / snapshot.name)
 
 
 def choose_device(name: str) -> torch.device:
@@ -62,7 +123,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def build_trainer(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device):
+def build_trainer(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Trainer:
     """The trainer of run (name, seed) on the dataset's training images."""
     images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
     settings = (params.aae if name == "aae" else params.vae).model_dump()

@@ -2,11 +2,25 @@
 
 import os
 
+import aae_native
+import pytest
 from hypothesis import HealthCheck, settings
 
-# Tests run side by side have one OpenMP thread each: more than there are cores would wait for each other.
+# Tests run side by side have one thread each: more than there are cores would wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    aae_native.set_threads(1)
 
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))

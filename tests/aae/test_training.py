@@ -12,7 +12,8 @@ from aae.errors import InputError
 from aae.models import build_model
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import MixturePrior, NormalPrior
-from aae.training import AAETrainer, VAETrainer, kl_to_normal, train_epoch
+from aae.trainer import train_epoch
+from aae.training import AAETrainer, VAETrainer, kl_to_normal
 
 PIXELS, BATCH, SEED = 20, 8, 3
 ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
@@ -22,7 +23,7 @@ IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.
 @pytest.fixture(params=[backprop_cpu, backprop], ids=["native", "torch"])
 def passes(request, monkeypatch):
     """Both ways to make the passes train here; the second is the one that trains on a GPU."""
-    monkeypatch.setattr("aae.training.passes_on", lambda device: request.param)
+    monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
 
 
 def aae_trainer(seed=SEED, **settings):

@@ -15,6 +15,7 @@ REPLACEMENTS = {
     "snapshot_every: 10 ": "snapshot_every: 1 ",
     "batch_size: 128 ": "batch_size: 8 ",
     "device: auto ": "device: cpu ",
+    "threads: auto ": "threads: 1 ",
     "path: data/raw/mnist ": "path: data/raw/small ",
     "[512]": "[16]",
     "cells: 20 ": "cells: 4 ",

@@ -1,0 +1,95 @@
+"""Around the iterations of a training: epochs, the passes that its device takes, and what it goes on from."""
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aae import backprop, backprop_cpu
+from aae.errors import Diverged
+
+
+class Trainer:
+    """What an interrupted training goes on from: networks, their optimisers' moments, and the losses of the epoch.
+
+    `step` counts the iterations done. `totals`, on the images' device, sums the losses of the current epoch, which are
+    not read before its end.
+    """
+
+    losses: tuple[str, ...]
+    networks: dict[str, Any]  # Perceptrons by name
+    optimizers: dict[str, Any]  # Adams by name
+
+    step = 0
+
+    def __init__(self, images: Tensor):
+        self.images = images
+        self.passes = passes_on(images.device)
+        self.totals = torch.zeros(len(self.losses), device=images.device)
+
+    def iteration(self, step: int) -> Tensor:
+        """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor that training changes, by name; not copies."""
+        tensors = {"totals": self.totals}
+        for name, network in self.networks.items():
+            tensors |= {f"{name}.{i}": tensor for i, tensor in enumerate(network.parameters)}
+        for name, adam in self.optimizers.items():
+            tensors |= {f"{name}.mean.{i}": tensor for i, tensor in enumerate(adam.means)}
+            tensors |= {f"{name}.square.{i}": tensor for i, tensor in enumerate(adam.squares)}
+        return tensors
+
+    def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Goes on as after `step` iterations, with the `tensors` of `state` at that time."""
+        for name, tensor in self.state().items():
+            tensor.copy_(tensors[name])
+        for adam in self.optimizers.values():
+            adam.resume(step)
+        self.step = step
+
+    def diverged_networks(self) -> list[str]:
+        """The networks with a weight that is infinite or not a number."""
+        return [
+            name
+            for name, network in self.networks.items()
+            if not all(tensor.isfinite().all() for tensor in network.parameters)
+        ]
+
+
+def train_epoch(
+    trainer: Trainer, epoch: int, iterations: int, after_iteration: Callable[[int], object] | None = None
+) -> dict[str, float]:
+    """Trains epoch `epoch` (counted from 1) of `iterations` iterations; returns the mean of each loss.
+
+    It begins with iteration `trainer.step`, which is in the middle of the epoch if the trainer was restored there.
+    `after_iteration(step)` is called when `step` iterations of the training are done.
+    Raises Diverged if a loss or a weight is not finite: training will not come back from there.
+    """
+    if trainer.step == (epoch - 1) * iterations:
+        trainer.totals.zero_()
+    while trainer.step < epoch * iterations:
+        trainer.totals += trainer.iteration(trainer.step)
+        trainer.step += 1
+        if after_iteration:
+            after_iteration(trainer.step)
+    means = dict(zip(trainer.losses, (trainer.totals / iterations).tolist(), strict=True))
+    wrong = [f"the {name} loss is {value}" for name, value in means.items() if not math.isfinite(value)]
+    wrong += [f"{name} has a weight that is not finite" for name in trainer.diverged_networks()]
+    if wrong:
+        raise Diverged(f"training diverged in epoch {epoch}: {wrong[0]}")
+    return means
+
+
+def passes_on(device: torch.device) -> ModuleType:
+    """Where the passes on `device` are: the native ones on the CPU, PyTorch's elsewhere."""
+    return backprop_cpu if device.type == "cpu" else backprop
+
+
+def mostly_zero(images: Tensor) -> bool:
+    """Whether the first layer gains by leaving out the pixels that are 0: measured, below a third of others."""
+    return images.count_nonzero().item() < images.numel() / 3

@@ -1,0 +1,39 @@
+"""Where an interrupted training goes on from, and what interrupts it."""
+
+import hashlib
+import json
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+import aae_native
+import torch
+
+from aae.data import Dataset
+from pipeline.params import Params
+from pipeline.paths import SCRATCH, run_name
+
+UNUSED = {"seeds", "threads", "evaluation", "render"}  # parameters that do not change a run's training
+
+
+def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Path:
+    """The folder of run (name, seed) with these parameters, data, code and kind of machine."""
+    content = hashlib.sha256(json.dumps(params.model_dump(exclude=UNUSED), sort_keys=True).encode())
+    for array in asdict(dataset).values():
+        content.update(hashlib.sha256(array).digest())
+    for path in sorted([*Path("aae").glob("*.py"), *Path("pipeline").glob("*.py")]):
+        content.update(path.read_bytes())
+    content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
+    return SCRATCH / run_name(name, seed) / content.hexdigest()[:16]
+
+
+class Interruption:
+    """Turns Ctrl-C and a request to end into a flag, so that training stops between two iterations."""
+
+    def __init__(self):
+        self.requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._request)
+
+    def _request(self, *_) -> None:
+        self.requested = True

@@ -1,0 +1,126 @@
+"""Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import Repository
+
+TRAIN = [sys.executable, "-m", "pipeline.train", "--model", "aae", "--seed", "0"]
+RESULTS = ("results/snapshots/aae-0", "results/history/aae-0")
+
+
+@pytest.fixture(scope="module")
+def repository(small_repository, tmp_path_factory) -> Repository:
+    """A prepared experiment of 200 epochs, with a snapshot and a checkpoint every five."""
+    root = tmp_path_factory.mktemp("resume") / "repository"
+    shutil.copytree(small_repository.root, root)
+    repository = Repository(root)
+    repository.edit("epochs: 2 ", "epochs: 200 ")
+    repository.edit("snapshot_every: 1 ", "snapshot_every: 5 ")
+    repository.run("dvc", "repro", "-q", "prepare")
+    return repository
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(repository) -> dict[str, bytes]:
+    repository.run(*TRAIN)
+    return results(repository.root)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(repository):
+    for folder in ("scratch", *RESULTS):
+        shutil.rmtree(repository.root / folder, ignore_errors=True)
+
+
+def results(root: Path) -> dict[str, bytes]:
+    files = [path for folder in RESULTS for path in (root / folder).rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def checkpoints(root: Path) -> list[Path]:
+    return sorted(root.glob("scratch/aae-0/*/*.safetensors"))
+
+
+def interrupt(repository: Repository, number: signal.Signals, after: float, new: int = 1) -> tuple[int, str]:
+    """Starts the training, waits for `new` new checkpoints and `after` seconds more, and sends it the signal."""
+    before = set(checkpoints(repository.root))
+    process = subprocess.Popen(
+        TRAIN, cwd=repository.root, env=repository.environment, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    while process.poll() is None and len(set(checkpoints(repository.root)) - before) < new:
+        time.sleep(0.001)
+    time.sleep(after)
+    os.kill(process.pid, number)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def test_control_c_ends_with_one_line_and_a_checkpoint(repository, uninterrupted):
+    status, output = interrupt(repository, signal.SIGINT, 0.05)
+    assert status == 1
+    assert "Traceback" not in output
+    last = output.splitlines()[-1]
+    assert last.startswith("error: aae-0: interrupted after iteration ")
+    assert last.endswith("`dvc repro` goes on from there")
+    step = int(last.split()[5].rstrip(";"))
+    assert checkpoints(repository.root)[-1].stem == f"{step:012d}"
+
+    assert f"aae-0: going on after iteration {step} " in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+    assert not (repository.root / "scratch/aae-0").exists()
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_at_random_moments(repository, uninterrupted, kills):
+    moments = random.Random(kills)
+    for _ in range(kills):
+        status, output = interrupt(repository, signal.SIGKILL, moments.uniform(0, 0.05))
+        assert status == -signal.SIGKILL, f"it ended before it was killed:\n{output}"
+    assert "going on after iteration" in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+
+
+@pytest.mark.parametrize("damage", ["cut in half", "empty", "zeros at the end"])
+def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
+    """What a power cut may leave of a file: the one before it is taken."""
+    interrupt(repository, signal.SIGKILL, 0, new=2)
+    *_, older, newest = checkpoints(repository.root)
+    content = newest.read_bytes()
+    half = len(content) // 2
+    newest.write_bytes({"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half)))
+    assert f"going on after iteration {int(older.stem)} " in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+
+
+def test_other_parameters_begin_anew(repository, uninterrupted):
+    interrupt(repository, signal.SIGKILL, 0)
+    repository.edit("std: 1.0 ", "std: 2.0 ")
+    try:
+        assert "going on" not in repository.run(*TRAIN)
+        assert results(repository.root) != uninterrupted
+    finally:
+        repository.edit("std: 2.0 ", "std: 1.0 ")
+
+
+def test_divergence_stops_with_one_line_and_keeps_earlier_snapshots(repository, uninterrupted):
+    text = (repository.root / "params.yaml").read_text()
+    (repository.root / "params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30"))
+    try:
+        output = repository.run(*TRAIN, status=1)
+    finally:
+        (repository.root / "params.yaml").write_text(text)
+    last = output.splitlines()[-1]
+    assert "Traceback" not in output
+    assert last.startswith("error: aae-0: training diverged in epoch 1: the ")
+    assert last.endswith("the last good snapshot is of epoch 0; a smaller learning rate usually helps")
+    assert (repository.root / "results/snapshots/aae-0/000.safetensors").exists()
