@@ -97,7 +97,9 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
     *_, older, newest = checkpoints(repository.root)
     content = newest.read_bytes()
     half = len(content) // 2
-    newest.write_bytes({"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half)))
+    newest.write_bytes(
+        {"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half))
+    )
     assert f"going on after iteration {int(older.stem)} " in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
