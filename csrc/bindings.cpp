@@ -18,6 +18,8 @@
 
 namespace py = pybind11;
 
+void bind_items(py::module_& m);  // bindings_items.cpp
+
 namespace {
 
 template <class T>
@@ -93,6 +95,15 @@ py::dict build_info() {
   info["source_digest"] = AAE_SOURCE_DIGEST;
   info["isa"] = aae::isa_name(aae::current_isa());
   info["available_isas"] = aae::available_isas();
+#if defined(AAE_CUDA_TOOLKIT)
+  info["cuda"] = true;
+  info["cuda_toolkit"] = AAE_CUDA_TOOLKIT;
+  info["cuda_architectures"] = AAE_CUDA_ARCHITECTURES;
+  info["cuda_flags"] = AAE_CUDA_FLAGS;
+#else
+  info["cuda"] = false;
+#endif
+  info["cuda_reason"] = AAE_CUDA_REASON;
   return info;
 }
 
@@ -111,6 +122,8 @@ PYBIND11_MODULE(aae_native, m) {
         "offset"_a);
   m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
         "seed"_a, "step"_a, "stream"_a, "offset"_a);
+
+  bind_items(m);
 
   m.def("uniform", &uniform, "words"_a, "out"_a, "n"_a);
   m.def("log32", &log32, "u"_a, "out"_a, "n"_a);
