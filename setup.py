@@ -58,9 +58,10 @@ class Toolkit:
     @classmethod
     def find(cls) -> "Toolkit":
         home = os.environ.get("CUDA_HOME")
-        nvcc = shutil.which("nvcc", path=f"{home}/bin" if home else f"{os.environ['PATH']}:/usr/local/cuda/bin")
+        folders = f"{home}/bin" if home else f"{os.environ['PATH']}:/usr/local/cuda/bin"
+        nvcc = shutil.which("nvcc", path=folders)
         if nvcc is None:
-            raise NoToolkitError("no nvcc in $CUDA_HOME/bin" if home else "no nvcc on the PATH or in /usr/local/cuda/bin")
+            raise NoToolkitError(f"there is no nvcc in {'CUDA_HOME/bin' if home else 'PATH or /usr/local/cuda/bin'}")
 
         def ask(*arguments: str) -> str:
             answer = subprocess.run([nvcc, *arguments], capture_output=True, text=True)
@@ -74,10 +75,11 @@ class Toolkit:
         if not capabilities:
             raise NoToolkitError(f"nvcc {version} compiles for none of the capabilities {COMPUTE_CAPABILITIES}")
         # Where nvcc would look itself: NVIDIA's, conda's and the distributions' toolkits are laid out differently.
-        folders = re.findall(r'"-L(.*?)"', ask("--dryrun", "-x", "cu", os.devnull, "-o", os.devnull))
-        if not any((Path(folder) / "libcudart_static.a").is_file() for folder in folders):
-            raise NoToolkitError(f"nvcc {version} has no libcudart_static.a")
-        return cls(nvcc, version, [f"sm_{number}" for number in capabilities] + [f"compute_{capabilities[-1]}"], folders)
+        libraries = re.findall(r'"-L(.*?)"', ask("--dryrun", "-x", "cu", os.devnull, "-o", os.devnull))
+        if not any((Path(folder) / "libcudart_static.a").is_file() for folder in libraries):
+            raise NoToolkitError(f"nvcc {version} comes without libcudart_static.a")
+        architectures = [f"sm_{number}" for number in capabilities] + [f"compute_{capabilities[-1]}"]
+        return cls(nvcc, version, architectures, libraries)
 
     def compile(self, files: list[str], folder: Path) -> list[str]:
         """Compiles .cu files to objects in `folder`, which it returns."""

@@ -1,6 +1,6 @@
-// The ops as work items: what one GPU thread does, apart from how a GPU is told to. csrc/cuda/ launches them;
-// cpu/items_cpu.cpp runs the same functions on the CPU, where the tests compare their bits with those of the CPU
-// kernels. kernels.h has the arguments' shapes. Items of an op may run in any order, each exactly once.
+// The ops as work items: what GPU threads do, apart from how a GPU is told to. csrc/cuda/ launches them, and
+// bindings_items.cpp runs the same functions on the CPU, where the tests compare their bits with those of the
+// CPU kernels. The items of an op may run in any order, each exactly once.
 #pragma once
 
 #include <algorithm>
@@ -146,7 +146,8 @@ struct DiscriminatorBatchItems {
     if (i < drawn.count()) return store(drawn.place(i), drawn.elements(), n_codes, drawn.samples(i));
     i -= drawn.count();
     if (labels) return store_label(i);
-    store_within(targets, 4 * i, rows(), {{target(4 * i), target(4 * i + 1), target(4 * i + 2), target(4 * i + 3)}});
+    const int64_t row = 4 * i;
+    store_within(targets, row, rows(), {{target(row), target(row + 1), target(row + 2), target(row + 3)}});
   }
 
  private:
@@ -157,14 +158,16 @@ struct DiscriminatorBatchItems {
     if (!labels) return store_within(batch + first_row * dim(), first, elements, four);
     for (int64_t lane = 0; lane < 4; ++lane) {
       const int64_t e = first + lane;
-      if (e >= 0 && e < elements) batch[(first_row + e / dim()) * (dim() + classes()) + e % dim()] = four.x[lane];
+      if (e >= 0 && e < elements) batch_row(first_row + e / dim())[e % dim()] = four.x[lane];
     }
   }
+
+  AAE_HD float* batch_row(int64_t row) const { return batch + row * (dim() + classes()); }
 
   AAE_HD void store_label(int64_t row) const {
     targets[row] = target(row);
     const int64_t row_class = row < n_codes ? labels[row] : drawn_class(row - n_codes);
-    float* one_hot = batch + row * (dim() + classes()) + dim();
+    float* one_hot = batch_row(row) + dim();
     for (int64_t c = 0; c < classes(); ++c) one_hot[c] = c == row_class ? 1.0f : 0.0f;
   }
 
@@ -173,8 +176,8 @@ struct DiscriminatorBatchItems {
   }
 };
 
-// 128 consecutive items, the lanes of four warps, make a row: each takes every 128th pixel or four pixels. So a
-// small batch still spreads over a GPU, and a lane has few loads to wait for, one after the other.
+// 128 consecutive items, the lanes of four warps, make a row: each takes every 128th pixel or four pixels. So
+// a small batch still spreads over a GPU, and a lane has few loads to wait for, one after the other.
 struct MinibatchItems {
   static constexpr int64_t kLanes = 128;
 

@@ -2,6 +2,8 @@
 
 namespace aae {
 
-void draw_minibatch_cuda(const MinibatchItems& items, const CudaStream& stream) { launch("draw_minibatch", items, stream); }
+void draw_minibatch_cuda(const MinibatchItems& items, const CudaStream& stream) {
+  launch("draw_minibatch", items, stream);
+}
 
 }  // namespace aae

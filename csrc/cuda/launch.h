@@ -1,5 +1,5 @@
-// How a GPU is told to run the items of an op: on the caller's device and stream, without allocating or waiting,
-// so that a launch can be captured in a CUDA graph.
+// How a GPU is told to run the items of an op: on the caller's device and stream, without allocating or
+// waiting, so that a launch can be captured in a CUDA graph.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -15,7 +15,7 @@ namespace aae {
 
 inline void check(const char* op, cudaError_t error) {
   if (error == cudaSuccess) return;
-  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
+  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error));
 }
 
 // The calling thread's device for as long as the guard lives.
