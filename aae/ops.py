@@ -25,6 +25,7 @@ import aae_native
 import torch
 from torch import Tensor
 
+from aae.errors import InputError
 from aae.priors import NormalPrior
 
 
@@ -61,7 +62,9 @@ def _philox4x32_cpu(counter, key):
 
 
 def _philox4x32_cuda(counter, key):
-    return _philox4x32_cpu(counter.cpu(), key.cpu()).to(counter.device)
+    words = torch.empty_like(counter)
+    _launch("philox4x32", counter.device, counter.data_ptr(), key.data_ptr(), words.data_ptr(), counter.shape[0])
+    return words
 
 
 def _philox4x32_fake(counter, key):
@@ -98,9 +101,17 @@ def sample_prior(
 
 # No argument is a tensor to choose a kernel by, so one serves every device.
 def _sample_prior_any(kind, parameters, n, dim, seed, step, stream, offset, device):
-    out = torch.empty(n, dim, dtype=torch.float32, device="cpu")
-    aae_native.sample_prior(kind, parameters, out.data_ptr(), n, dim, seed, step, stream, offset)
-    return out.to(device)
+    out = torch.empty(n, dim, dtype=torch.float32, device=device)
+    if device.type == "cpu":
+        aae_native.sample_prior(kind, parameters, out.data_ptr(), n, dim, seed, step, stream, offset)
+    else:
+        _sample_prior_cuda(kind, parameters, out, seed, step, stream, offset)
+    return out
+
+
+def _sample_prior_cuda(kind, parameters, out, seed, step, stream, offset):
+    prior = aae_native.Prior(0, 0, out.shape[1], *parameters, 0, 0, 0, 0, 0)
+    _launch("sample_prior", out.device, prior, 0, out.data_ptr(), out.shape[0], seed, step, 0, stream, offset)
 
 
 def _sample_prior_fake(kind, parameters, n, dim, seed, step, stream, offset, device):
@@ -153,10 +164,13 @@ def _assemble_discriminator_batch_cpu(codes, kind, parameters, n_prior, seed, st
 
 def _assemble_discriminator_batch_cuda(codes, kind, parameters, n_prior, seed, step, stream, offset):
     n, dim = codes.shape
-    drawn = _sample_prior_any(kind, parameters, n_prior, dim, seed, step, stream, offset, codes.device)
-    targets = codes.new_zeros(n + n_prior, 1)
-    targets[n:] = 1
-    return torch.cat([codes, drawn]), targets
+    batch, targets = codes.new_empty(n + n_prior, dim), codes.new_empty(n + n_prior, 1)
+    prior = aae_native.Prior(0, 0, dim, *parameters, 0, 0, 0, 0, 0)
+    _launch(
+        "assemble_discriminator_batch", codes.device, prior, codes.data_ptr(), 0, n, n_prior,
+        batch.data_ptr(), targets.data_ptr(), seed, step, 0, stream, offset,
+    )  # fmt: skip
+    return batch, targets
 
 
 def _assemble_discriminator_batch_fake(codes, kind, parameters, n_prior, seed, step, stream, offset):
@@ -203,11 +217,13 @@ def _draw_minibatch_cpu(images, n, seed, step, stream, offset):
 
 
 def _draw_minibatch_cuda(images, n, seed, step, stream, offset):
-    no_pixels = images.new_empty(images.shape[0], 0, device="cpu")
-    indices = _draw_minibatch_cpu(no_pixels, n, seed, step, stream, offset)[1].to(images.device)
-    # A table made on the CPU, because CUDA divides by a constant through its reciprocal, which rounds twice.
-    values = torch.arange(256, dtype=torch.float32, device="cpu") / 255
-    return values.to(images.device)[images[indices].int()], indices
+    out = images.new_empty(n, images.shape[1], dtype=torch.float32)
+    indices = images.new_empty(n, dtype=torch.int64)
+    _launch(
+        "draw_minibatch", images.device, images.data_ptr(), *images.shape, out.data_ptr(), indices.data_ptr(),
+        n, seed, step, 0, stream, offset,
+    )  # fmt: skip
+    return out, indices
 
 
 def _draw_minibatch_fake(images, n, seed, step, stream, offset):
@@ -221,6 +237,21 @@ torch.library.define(
 torch.library.impl("aae::draw_minibatch", "CPU", _draw_minibatch_cpu)
 torch.library.impl("aae::draw_minibatch", "CUDA", _draw_minibatch_cuda)
 torch.library.register_fake("aae::draw_minibatch", _draw_minibatch_fake)
+
+
+# --- CUDA -----------------------------------------------------------------------------------------
+
+
+def _launch(op, device, *arguments):
+    """Queues a native kernel on the stream that is current on `device`, as PyTorch does with its own."""
+    kernel = getattr(aae_native, f"{op}_cuda", None)
+    if kernel is None:
+        reason = aae_native.build_info()["cuda_reason"]
+        raise InputError(
+            f"{op}: got tensors on a CUDA device, but the native extension was built without CUDA ({reason}); "
+            "build it with AAE_CUDA=1 where nvcc is"
+        )
+    kernel(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
 
 
 # --- checks ---------------------------------------------------------------------------------------

@@ -27,19 +27,19 @@ aae::PhiloxItems philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, i
   return {at<int64_t>(counter), at<int64_t>(key), at<int64_t>(words), n};
 }
 
-aae::PriorItems sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
-                             uint64_t step, uintptr_t late_step, uint32_t stream, int64_t offset) {
+aae::PriorItems sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n,
+                             uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
+                             int64_t offset) {
   return {prior, at<int64_t>(labels), at<float>(out), n, late_draw(seed, step, late_step, stream), offset};
 }
 
 aae::DiscriminatorBatchItems assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes,
-                                                          uintptr_t labels, int64_t n_codes, int64_t n_prior,
-                                                          uintptr_t batch, uintptr_t targets, uint64_t seed,
+                                                          uintptr_t labels, uintptr_t batch, uintptr_t targets,
+                                                          int64_t n_codes, int64_t n_prior, uint64_t seed,
                                                           uint64_t step, uintptr_t late_step, uint32_t stream,
                                                           int64_t offset) {
-  return {at<float>(codes), at<int64_t>(labels), n_codes,
-          sample_prior(prior, 0, 0, n_prior, seed, step, late_step, stream, offset), at<float>(batch),
-          at<float>(targets)};
+  const aae::PriorItems drawn = sample_prior(prior, 0, 0, n_prior, seed, step, late_step, stream, offset);
+  return {at<float>(codes), at<int64_t>(labels), n_codes, drawn, at<float>(batch), at<float>(targets)};
 }
 
 aae::MinibatchItems draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out,

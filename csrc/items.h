@@ -41,8 +41,10 @@ AAE_HD Four load_four(const float* from) {
 
 AAE_HD void store_four(float* to, const Four& four) {
 #if defined(__CUDA_ARCH__)
-  // The intrinsic, because the compiler has been seen to take an assignment apart into four stores.
-  __stwb(reinterpret_cast<float4*>(to), make_float4(four.x[0], four.x[1], four.x[2], four.x[3]));
+  // The instruction itself, because the compiler takes an assignment apart into four stores.
+  asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "f"(four.x[0]),
+               "f"(four.x[1]), "f"(four.x[2]), "f"(four.x[3])
+               : "memory");
 #else
   memcpy(to, &four, sizeof four);
 #endif

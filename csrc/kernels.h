@@ -30,8 +30,8 @@ void log32_cpu(const float* u, float* out, int64_t n);
 void cos_sin_turn_cpu(const uint32_t* words, float* cos, float* sin, int64_t n);
 void normal_from_words_cpu(const uint32_t* words, float* out, int64_t pairs, float std);  // [pairs, 2]
 
-// The ops on a GPU, which only a build with CUDA has: the items of items.h, queued on a stream of the device that
-// holds the arrays. They throw std::runtime_error where CUDA refuses.
+// The ops on a GPU, which only a build with CUDA has: the items of items.h, queued on a stream of the device
+// that holds the arrays. They throw std::runtime_error where CUDA refuses.
 struct CudaStream {
   int device;
   void* handle;  // a cudaStream_t

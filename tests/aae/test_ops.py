@@ -100,22 +100,6 @@ def test_every_pixel_value_is_correctly_rounded():
     np.testing.assert_array_equal(drawn[0].numpy(), exact)
 
 
-def test_cuda_kernels_give_the_bits_of_the_cpu_kernels():
-    """The CUDA kernels follow their input's device, so they run here without one."""
-    rest = (5, 2**40, 3, 2**33 + 1)
-    pool, codes, parameters = images(1000, 256), torch.randn(7, 3), ("normal", [2.5])
-    for cuda, cpu, arguments in [
-        (ops._draw_minibatch_cuda, ops._draw_minibatch_cpu, (pool, 77, *rest)),
-        (
-            ops._assemble_discriminator_batch_cuda,
-            ops._assemble_discriminator_batch_cpu,
-            (codes, *parameters, 9, *rest),
-        ),
-    ]:
-        for got, expected in zip(cuda(*arguments), cpu(*arguments), strict=True):
-            assert_same_bits(got, expected.numpy())
-
-
 # --- what the contract promises ---------------------------------------------------------------------
 
 
@@ -162,7 +146,6 @@ def test_defaults_of_dtype_and_device_do_not_matter():
             ops.sample_prior(prior, 5, seed=1, step=2),
             *ops.assemble_discriminator_batch(codes, prior, 5, seed=1, step=2),
             *ops.draw_minibatch(pool, 5, seed=1, step=2, stream=3),
-            *ops._draw_minibatch_cuda(pool, 5, 1, 2, 3, 0),
         ]
 
     expected = everything()
