@@ -35,8 +35,8 @@ NVCC_FLAGS = ["-O3", "-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true"
 COMPUTE_CAPABILITIES = [80, 90, 100, 120]
 
 
-def sources(*patterns: str) -> list[str]:
-    return sorted(path.relative_to(ROOT).as_posix() for pattern in patterns for path in (ROOT / "csrc").rglob(pattern))
+def sources(pattern: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob(pattern))
 
 
 def quoted(text: str) -> str:
@@ -96,8 +96,8 @@ class BuildExtension(build_ext):
 
     def finalize_options(self):
         super().finalize_options()
-        # What is newer than the last build is no sign that AAE_CUDA is as it was then.
-        self.force = self.force or "AAE_CUDA" in os.environ
+        # Files that are no newer than the last build do not tell whether AAE_CUDA and the toolkit are as they were.
+        self.force = True
 
     def build_extension(self, extension):
         toolkit, reason = self.choose_toolkit()
@@ -132,7 +132,6 @@ class BuildExtension(build_ext):
 extension = Pybind11Extension(
     "aae_native",
     sources("*.cpp"),
-    depends=["setup.py", *sources("*.h", "*.cu")],
     define_macros=[("AAE_SOURCE_DIGEST", quoted(source_digest(ROOT))), ("AAE_FLAGS", quoted(" ".join(FLAGS)))],
     extra_compile_args=FLAGS,
     cxx_std=17,

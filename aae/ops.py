@@ -1,20 +1,24 @@
-"""The random ops of a training step, each one fused native pass: wrapper, kernel, fake kernel, registration.
+"""The random ops of a training step, each one fused native pass: wrapper, kernels, registration.
 
 Every random number is a pure function of `(seed, stream, step, index)` through Philox4x32-10 (Salmon, Moraes,
 Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11). So results do not depend on the device,
-the instruction set, or how a batch is split, and a run continues from its step alone. csrc/philox.h writes
-down the counter's layout, csrc/kernels.h what each op makes of it. Normals come from the transform of Box &
-Muller (1958).
+the instruction set, the number of threads, or how a batch is split, and a run continues from its step alone.
+csrc/philox.h writes down the counter's layout, csrc/priors.h and csrc/minibatch.h what is made of it. Normals
+come from the transform of Box & Muller (1958).
 
 The ops work under `torch.compile`. None has a gradient. `aae.reference` holds a NumPy twin of each.
 
 Arguments of the same name mean the same everywhere:
 
     seed    the run's seed, 0 <= seed < 2^63
-    step    the training step, 0 <= step < 2^48
+    step    the training step, 0 <= step < 2^48; or an int64 tensor of one element on the op's device, which is read
+            when the op runs, so that a captured CUDA graph can advance it (on CUDA it is taken modulo 2^48)
     stream  what the numbers are for: a `Stream`, or another integer, 0 <= stream < 2^16
     offset  the index of the first random row, to make a part of a batch alone: rows a to b of a whole are the
             rows of a call with offset=a and n=b-a
+    labels  int64 `[rows]`, classes of a prior that has them, 0 <= label < prior.classes (on CUDA, whoever calls
+            sees to the range: looking would wait for the device)
+    out     contiguous tensors to fill in place of new ones, disjoint from the other arguments; they are returned
 
 A wrong type raises TypeError and a wrong value ValueError, naming op and argument.
 """
@@ -24,9 +28,10 @@ from enum import IntEnum
 import aae_native
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from aae.errors import InputError
-from aae.priors import NormalPrior
+from aae.priors import Prior
 
 
 class Stream(IntEnum):
@@ -38,6 +43,7 @@ class Stream(IntEnum):
     GENERATOR = 3
     NOISE = 4
     EVALUATION = 5
+    CLASS = 6  # the classes of a prior's rows; csrc/priors.h knows this number, too
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------
@@ -49,9 +55,7 @@ def philox4x32(counter: Tensor, key: Tensor) -> Tensor:
     All are int64 tensors that hold 32-bit words, first word first; other bits of the input are ignored.
     """
     _check_tensor("philox4x32", "counter", counter, torch.int64, ("n", 4))
-    _check_tensor("philox4x32", "key", key, torch.int64, (2,))
-    if key.device != counter.device:
-        raise ValueError(f"philox4x32: key must be on {counter.device}, got {key.device}")
+    _check_tensor("philox4x32", "key", key, torch.int64, (2,), counter.device)
     return torch.ops.aae.philox4x32(counter, key)
 
 
@@ -63,7 +67,7 @@ def _philox4x32_cpu(counter, key):
 
 def _philox4x32_cuda(counter, key):
     words = torch.empty_like(counter)
-    _launch("philox4x32", counter.device, counter.data_ptr(), key.data_ptr(), words.data_ptr(), counter.shape[0])
+    _launch("philox4x32", counter.device, counter.data_ptr(), key.data_ptr(), words.data_ptr(), len(counter))
     return words
 
 
@@ -81,169 +85,269 @@ torch.library.register_fake("aae::philox4x32", _philox4x32_fake)
 
 
 def sample_prior(
-    prior: NormalPrior,
+    prior: Prior,
     n: int,
     *,
     seed: int,
-    step: int,
+    step: int | Tensor,
     stream: int = Stream.PRIOR,
     offset: int = 0,
-    device: torch.device | str = "cpu",
+    labels: Tensor | None = None,
+    device: torch.device | str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Rows `offset` to `offset + n` of the prior's samples at this step: float32 `[n, prior.dim]`."""
-    _check_prior("sample_prior", prior)
-    _check_draw("sample_prior", seed, step, stream)
-    _check_rows("sample_prior", n, offset, prior.dim)
-    return torch.ops.aae.sample_prior(
-        prior.kind, prior.parameters, n, prior.dim, seed, step, int(stream), offset, torch.device(device)
-    )
+    """Rows `offset` to `offset + n` of the prior's samples at this step: float32 `[n, prior.dim]`.
 
-
-# No argument is a tensor to choose a kernel by, so one serves every device.
-def _sample_prior_any(kind, parameters, n, dim, seed, step, stream, offset, device):
-    out = torch.empty(n, dim, dtype=torch.float32, device=device)
-    if device.type == "cpu":
-        aae_native.sample_prior(kind, parameters, out.data_ptr(), n, dim, seed, step, stream, offset)
+    A row of a prior with classes is drawn from the class that `labels` `[n]` says, or else from one that
+    `Stream.CLASS` draws. `device` is the CPU where neither it nor `out` says otherwise.
+    """
+    op = "sample_prior"
+    _check_prior(op, prior)
+    _check_rows(op, n, offset, prior.dim)
+    if out is None:
+        samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
     else:
-        _sample_prior_cuda(kind, parameters, out, seed, step, stream, offset)
-    return out
+        samples = out
+        _check_tensor(op, "out", out, torch.float32, (n, prior.dim), device)
+    step, late_step = _check_draw(op, seed, step, stream, samples.device)
+    if labels is not None:
+        _check_labels(op, prior, labels, n, samples.device)
+    if _is_plain(samples):
+        _sample_prior_native(prior.native, samples, labels, late_step, seed, step, stream, offset)
+    else:
+        torch.ops.aae.sample_prior(
+            samples, labels, late_step, prior.kind, prior.classes, prior.parameters, seed, step, int(stream), offset
+        )
+    if out is not None:
+        _note_written(out)
+    return samples
 
 
-def _sample_prior_cuda(kind, parameters, out, seed, step, stream, offset):
-    prior = aae_native.Prior(0, 0, out.shape[1], *parameters, 0, 0, 0, 0, 0)
-    _launch("sample_prior", out.device, prior, 0, out.data_ptr(), out.shape[0], seed, step, 0, stream, offset)
+def _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset):
+    if late_step is not None:
+        step = _read_step("sample_prior", late_step)
+    aae_native.sample_prior(prior, _address(labels), out.data_ptr(), out.shape[0], seed, step, stream, offset)
 
 
-def _sample_prior_fake(kind, parameters, n, dim, seed, step, stream, offset, device):
-    return torch.empty(n, dim, dtype=torch.float32, device=device)
+def _sample_prior_cpu(out, labels, late_step, kind, classes, parameters, seed, step, stream, offset):
+    prior = aae_native.Prior(kind, out.shape[1], classes, parameters)
+    _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset)
+
+
+def _sample_prior_cuda(out, labels, late_step, kind, classes, parameters, seed, step, stream, offset):
+    _launch(
+        "sample_prior", out.device, aae_native.Prior(kind, out.shape[1], classes, parameters),
+        _address(labels), out.data_ptr(), len(out), seed, step, _address(late_step), stream, offset,
+    )  # fmt: skip
 
 
 torch.library.define(
     "aae::sample_prior",
-    "(str kind, float[] parameters, SymInt n, SymInt dim, SymInt seed, SymInt step, SymInt stream, "
-    "SymInt offset, Device device) -> Tensor",
+    "(Tensor(a!) out, Tensor? labels, Tensor? late_step, str kind, SymInt classes, float[] parameters, "
+    "SymInt seed, SymInt step, SymInt stream, SymInt offset) -> ()",
 )
-torch.library.impl("aae::sample_prior", "CompositeExplicitAutograd", _sample_prior_any)
-torch.library.register_fake("aae::sample_prior", _sample_prior_fake)
+torch.library.impl("aae::sample_prior", "CPU", _sample_prior_cpu)
+torch.library.impl("aae::sample_prior", "CUDA", _sample_prior_cuda)
+torch.library.register_fake("aae::sample_prior", lambda *arguments: None)
 
 
 # --- assemble_discriminator_batch -----------------------------------------------------------------
 
 
 def assemble_discriminator_batch(
-    codes: Tensor, prior: NormalPrior, n_prior: int, *, seed: int, step: int, offset: int = 0
+    codes: Tensor,
+    prior: Prior,
+    n_prior: int,
+    *,
+    seed: int,
+    step: int | Tensor,
+    offset: int = 0,
+    labels: Tensor | None = None,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The discriminator's batch: encoded rows with target 0, then rows of the prior with target 1.
 
-    `codes` is float32 `[n, prior.dim]`, detached: codes that require a gradient raise a ValueError. The
-    prior's rows are those of `sample_prior` with `Stream.PRIOR`. Returns the batch, float32
+    `codes` is float32 `[n, prior.dim]`, detached: codes that require a gradient raise a ValueError. The prior's rows
+    are those of `sample_prior` with `Stream.PRIOR` and no labels. Returns `out`: the batch, float32
     `[n + n_prior, prior.dim]`, and its targets, float32 `[n + n_prior, 1]`.
+
+    With `labels` `[n]` of the codes, the batch is `[n + n_prior, prior.dim + prior.classes]`: each row ends with its
+    class, one-hot. A row of the prior has the class that it was drawn from.
     """
-    _check_prior("assemble_discriminator_batch", prior)
-    _check_tensor("assemble_discriminator_batch", "codes", codes, torch.float32, ("n", prior.dim))
-    if codes.requires_grad:
-        raise ValueError(
-            "assemble_discriminator_batch: codes require a gradient, which would be lost; pass codes.detach()"
+    op = "assemble_discriminator_batch"
+    _check_prior(op, prior)
+    _check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
+    _check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
+    step, late_step = _check_draw(op, seed, step, 0, codes.device)
+    n = codes.shape[0]
+    if labels is not None:
+        _check_labels(op, prior, labels, n, codes.device)
+    rows, width = n + n_prior, prior.dim if labels is None else prior.dim + prior.classes
+    if out is None:
+        batch, targets = codes.new_empty(rows, width), codes.new_empty(rows, 1)
+    else:
+        batch, targets = _check_pair(op, out)
+        _check_tensor(op, "out[0]", batch, torch.float32, (rows, width), codes.device)
+        _check_tensor(op, "out[1]", targets, torch.float32, (rows, 1), codes.device)
+    if _is_plain(codes) if out is None else _is_plain(codes, batch, targets):
+        _assemble_discriminator_batch_native(prior.native, codes, labels, batch, targets, late_step, seed, step, offset)
+    else:
+        torch.ops.aae.assemble_discriminator_batch(
+            batch, targets, codes, labels, late_step, prior.kind, prior.classes, prior.parameters, seed, step, offset
         )
-    _check_draw("assemble_discriminator_batch", seed, step, Stream.PRIOR)
-    _check_rows("assemble_discriminator_batch", n_prior, offset, prior.dim, n_name="n_prior")
-    return torch.ops.aae.assemble_discriminator_batch(
-        codes, prior.kind, prior.parameters, n_prior, seed, step, int(Stream.PRIOR), offset
-    )
+    if out is not None:
+        _note_written(out)
+    return batch, targets
 
 
-def _assemble_discriminator_batch_cpu(codes, kind, parameters, n_prior, seed, step, stream, offset):
-    n, dim = codes.shape
-    batch, targets = codes.new_empty(n + n_prior, dim), codes.new_empty(n + n_prior, 1)
+def _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset):
+    n = codes.shape[0]
+    if late_step is not None:
+        step = _read_step("assemble_discriminator_batch", late_step)
     aae_native.assemble_discriminator_batch(
-        kind, parameters, codes.data_ptr(), batch.data_ptr(), targets.data_ptr(),
-        n, n_prior, dim, seed, step, stream, offset,
+        prior, codes.data_ptr(), _address(labels), batch.data_ptr(), targets.data_ptr(), n, targets.shape[0] - n,
+        seed, step, 0, offset,
     )  # fmt: skip
-    return batch, targets
 
 
-def _assemble_discriminator_batch_cuda(codes, kind, parameters, n_prior, seed, step, stream, offset):
+def _assemble_discriminator_batch_cpu(
+    batch, targets, codes, labels, late_step, kind, classes, parameters, seed, step, offset
+):
+    prior = aae_native.Prior(kind, codes.shape[1], classes, parameters)
+    _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset)
+
+
+def _assemble_discriminator_batch_cuda(
+    batch, targets, codes, labels, late_step, kind, classes, parameters, seed, step, offset
+):
     n, dim = codes.shape
-    batch, targets = codes.new_empty(n + n_prior, dim), codes.new_empty(n + n_prior, 1)
-    prior = aae_native.Prior(0, 0, dim, *parameters, 0, 0, 0, 0, 0)
     _launch(
-        "assemble_discriminator_batch", codes.device, prior, codes.data_ptr(), 0, n, n_prior,
-        batch.data_ptr(), targets.data_ptr(), seed, step, 0, stream, offset,
+        "assemble_discriminator_batch", codes.device, aae_native.Prior(kind, dim, classes, parameters),
+        codes.data_ptr(), _address(labels), batch.data_ptr(), targets.data_ptr(), n, len(targets) - n,
+        seed, step, _address(late_step), Stream.PRIOR, offset,
     )  # fmt: skip
-    return batch, targets
-
-
-def _assemble_discriminator_batch_fake(codes, kind, parameters, n_prior, seed, step, stream, offset):
-    rows = codes.shape[0] + n_prior
-    return codes.new_empty(rows, codes.shape[1]), codes.new_empty(rows, 1)
 
 
 torch.library.define(
     "aae::assemble_discriminator_batch",
-    "(Tensor codes, str kind, float[] parameters, SymInt n_prior, SymInt seed, SymInt step, SymInt stream, "
-    "SymInt offset) -> (Tensor, Tensor)",
+    "(Tensor(a!) batch, Tensor(b!) targets, Tensor codes, Tensor? labels, Tensor? late_step, str kind, "
+    "SymInt classes, float[] parameters, SymInt seed, SymInt step, SymInt offset) -> ()",
 )
 torch.library.impl("aae::assemble_discriminator_batch", "CPU", _assemble_discriminator_batch_cpu)
 torch.library.impl("aae::assemble_discriminator_batch", "CUDA", _assemble_discriminator_batch_cuda)
-torch.library.register_fake("aae::assemble_discriminator_batch", _assemble_discriminator_batch_fake)
+torch.library.register_fake("aae::assemble_discriminator_batch", lambda *arguments: None)
 
 
 # --- draw_minibatch -------------------------------------------------------------------------------
 
 
 def draw_minibatch(
-    images: Tensor, n: int, *, seed: int, step: int, stream: int, offset: int = 0
+    images: Tensor,
+    n: int,
+    *,
+    seed: int,
+    step: int | Tensor,
+    stream: int,
+    offset: int = 0,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Draws `n` images uniformly, with replacement.
 
-    `images` is uint8 `[N, pixels]` with 0 < N < 2^32. Returns the drawn images, float32 `[n, pixels]` in
+    `images` is uint8 `[N, pixels]` with 0 < N < 2^32. Returns `out`: the drawn images, float32 `[n, pixels]` in
     [0, 1] with every pixel v the nearest float32 to v / 255, and their indices, int64 `[n]`.
     """
-    _check_tensor("draw_minibatch", "images", images, torch.uint8, ("N", "pixels"))
+    op = "draw_minibatch"
+    _check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
     if not 0 < images.shape[0] < 2**32:
-        raise ValueError(f"draw_minibatch: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
-    _check_draw("draw_minibatch", seed, step, stream)
-    _check_rows("draw_minibatch", n, offset)
-    return torch.ops.aae.draw_minibatch(images, n, seed, step, int(stream), offset)
+        raise ValueError(f"{op}: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
+    step, late_step = _check_draw(op, seed, step, stream, images.device)
+    _check_rows(op, n, offset)
+    pixels = images.shape[1]
+    if out is None:
+        drawn = images.new_empty(n, pixels, dtype=torch.float32)
+        indices = images.new_empty(n, dtype=torch.int64)
+    else:
+        drawn, indices = _check_pair(op, out)
+        _check_tensor(op, "out[0]", drawn, torch.float32, (n, pixels), images.device)
+        _check_tensor(op, "out[1]", indices, torch.int64, (n,), images.device)
+    if _is_plain(images, drawn, indices):
+        _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset)
+    else:
+        torch.ops.aae.draw_minibatch(drawn, indices, images, late_step, seed, step, int(stream), offset)
+    if out is not None:
+        _note_written(out)
+    return drawn, indices
 
 
-def _draw_minibatch_cpu(images, n, seed, step, stream, offset):
-    out = images.new_empty(n, images.shape[1], dtype=torch.float32)
-    indices = images.new_empty(n, dtype=torch.int64)
+def _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset):
+    if late_step is not None:
+        step = _read_step("draw_minibatch", late_step)
     aae_native.draw_minibatch(
-        images.data_ptr(), *images.shape, out.data_ptr(), indices.data_ptr(), n, seed, step, stream, offset
+        images.data_ptr(),
+        *images.shape,
+        drawn.data_ptr(),
+        indices.data_ptr(),
+        indices.shape[0],
+        seed,
+        step,
+        stream,
+        offset,
     )
-    return out, indices
 
 
-def _draw_minibatch_cuda(images, n, seed, step, stream, offset):
-    out = images.new_empty(n, images.shape[1], dtype=torch.float32)
-    indices = images.new_empty(n, dtype=torch.int64)
+def _draw_minibatch_cuda(drawn, indices, images, late_step, seed, step, stream, offset):
     _launch(
-        "draw_minibatch", images.device, images.data_ptr(), *images.shape, out.data_ptr(), indices.data_ptr(),
-        n, seed, step, 0, stream, offset,
+        "draw_minibatch", images.device, images.data_ptr(), *images.shape, drawn.data_ptr(), indices.data_ptr(),
+        len(indices), seed, step, _address(late_step), stream, offset,
     )  # fmt: skip
-    return out, indices
-
-
-def _draw_minibatch_fake(images, n, seed, step, stream, offset):
-    return images.new_empty(n, images.shape[1], dtype=torch.float32), images.new_empty(n, dtype=torch.int64)
 
 
 torch.library.define(
     "aae::draw_minibatch",
-    "(Tensor images, SymInt n, SymInt seed, SymInt step, SymInt stream, SymInt offset) -> (Tensor, Tensor)",
+    "(Tensor(a!) drawn, Tensor(b!) indices, Tensor images, Tensor? late_step, SymInt seed, SymInt step, "
+    "SymInt stream, SymInt offset) -> ()",
 )
 torch.library.impl("aae::draw_minibatch", "CPU", _draw_minibatch_cpu)
 torch.library.impl("aae::draw_minibatch", "CUDA", _draw_minibatch_cuda)
-torch.library.register_fake("aae::draw_minibatch", _draw_minibatch_fake)
+torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 
 
-# --- CUDA -----------------------------------------------------------------------------------------
+# --- around the kernels ---------------------------------------------------------------------------
+
+
+def _is_plain(*tensors):
+    """Whether the CPU kernel may be called as it is: the dispatcher costs more than a training step's whole batch.
+
+    It may where nobody else wants to know: no compilation, no dispatch mode, no subclass of Tensor.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    for tensor in tensors:
+        if type(tensor) is not Tensor or not tensor.is_cpu:
+            return False
+    return True
+
+
+def _note_written(out):
+    """Lets autograd see that the caller's tensors changed, should it have saved one for a backward pass."""
+    if not torch.compiler.is_compiling():
+        increment_version(out)
+
+
+def _address(tensor):
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _read_step(op, late_step):
+    if late_step is None:
+        return step
+    step = late_step.item()
+    _check_range(op, "step", step, 2**48)
+    return step
 
 
 def _launch(op, device, *arguments):
-    """Queues a native kernel on the stream that is current on `device`, as PyTorch does with its own."""
+    """Queues a native CUDA kernel on the device's current stream, where PyTorch queues its own."""
     kernel = getattr(aae_native, f"{op}_cuda", None)
     if kernel is None:
         reason = aae_native.build_info()["cuda_reason"]
@@ -255,43 +359,86 @@ def _launch(op, device, *arguments):
 
 
 # --- checks ---------------------------------------------------------------------------------------
+#
+# They run at every call of a step that takes microseconds: what is right passes in one expression, and only what is
+# wrong is looked into.
 
 
-def _check_tensor(op, name, tensor, dtype, shape):
+def _check_tensor(op, name, tensor, dtype, shape, device=None):
+    """`shape` holds sizes, and names where any size will do; without `device`, any CPU or CUDA device will do."""
+    if not (
+        isinstance(tensor, Tensor)
+        and tensor.dtype is dtype
+        and (tensor.shape == shape or _fits(tensor.shape, shape))
+        and (tensor.is_cpu or tensor.is_cuda if device is None else tensor.device == device)
+        and tensor.is_contiguous()
+        and not tensor.requires_grad
+    ):
+        _refuse_tensor(op, name, tensor, dtype, shape, device)
+
+
+def _fits(given, shape):
+    if len(given) != len(shape):
+        return False
+    for there, size in zip(given, shape, strict=True):
+        if there != size and not isinstance(size, str):
+            return False
+    return True
+
+
+def _refuse_tensor(op, name, tensor, dtype, shape, device):
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{op}: {name} must be a tensor, got {type(tensor).__name__}")
-    if tensor.dtype != dtype:
+    if tensor.dtype is not dtype:
         raise TypeError(f"{op}: {name} must be {dtype}, got {tensor.dtype}")
-    if tensor.device.type not in ("cpu", "cuda"):
-        raise ValueError(f"{op}: {name} must be on a CPU or CUDA device, got {tensor.device}")
-    if tensor.dim() != len(shape) or any(
-        isinstance(size, int) and size != given for size, given in zip(shape, tensor.shape, strict=True)
-    ):
+    if not _fits(tensor.shape, shape):
         raise ValueError(f"{op}: {name} must be [{', '.join(map(str, shape))}], got {list(tensor.shape)}")
+    if device is not None and tensor.device != device:
+        raise ValueError(f"{op}: {name} must be on {device}, got {tensor.device}")
+    if not (tensor.is_cpu or tensor.is_cuda):
+        raise ValueError(f"{op}: {name} must be on a CPU or CUDA device, got {tensor.device}")
     if not tensor.is_contiguous():
         raise ValueError(f"{op}: {name} must be contiguous, got strides {tensor.stride()}")
+    raise ValueError(f"{op}: {name} requires a gradient, which would be lost; pass {name}.detach()")
+
+
+def _check_pair(op, out):
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"{op}: out must be a tuple of two tensors, got {type(out).__name__}")
+    return out
 
 
 def _check_prior(op, prior):
-    if not isinstance(prior, NormalPrior):
-        raise TypeError(f"{op}: prior must be a NormalPrior, got {type(prior).__name__}")
+    if not isinstance(prior, Prior):
+        raise TypeError(f"{op}: prior must be a prior of aae.priors, got {type(prior).__name__}")
 
 
-def _check_range(op, name, value, bits):
+def _check_labels(op, prior, labels, n, device):
+    if not prior.classes:
+        raise ValueError(f"{op}: labels need a prior with classes, got {prior}")
+    _check_tensor(op, "labels", labels, torch.int64, (n,), device)
+
+
+def _check_range(op, name, value, limit):
     if not isinstance(value, int):
         raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}")
-    if not 0 <= value < 2**bits:
-        raise ValueError(f"{op}: {name} must be within [0, 2^{bits}), got {value}")
-
-
-def _check_draw(op, seed, step, stream):
-    _check_range(op, "seed", seed, 63)
-    _check_range(op, "step", step, 48)
-    _check_range(op, "stream", stream, 16)
+    if not 0 <= value < limit:
+        raise ValueError(f"{op}: {name} must be within [0, 2^{limit.bit_length() - 1}), got {value}")
 
 
 def _check_rows(op, n, offset, dim=1, n_name="n"):
-    _check_range(op, n_name, n, 63)
-    _check_range(op, "offset", offset, 63)
+    _check_range(op, n_name, n, 2**63)
+    _check_range(op, "offset", offset, 2**63)
     if (offset + n) * dim >= 2**63:
         raise ValueError(f"{op}: (offset + {n_name}) * dim must be below 2^63, got ({offset} + {n}) * {dim}")
+
+
+def _check_draw(op, seed, step, stream, device):
+    """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
+    _check_range(op, "seed", seed, 2**63)
+    _check_range(op, "stream", stream, 2**16)
+    if isinstance(step, Tensor):
+        _check_tensor(op, "step", step, torch.int64, (1,) if step.dim() else (), device)
+        return 0, step
+    _check_range(op, "step", step, 2**48)
+    return step, None

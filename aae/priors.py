@@ -1,37 +1,156 @@
 """The priors p(z) that the code is matched to.
 
 A prior is a small value: its dimension, its parameters, and the `kind` by which the native kernels know it.
+Parameters count as the nearest float32. What a sample is made of stands in csrc/priors.h.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import ClassVar
+
+import aae_native
+
+
+class Prior:
+    """What the priors share. `classes` is 0 for a prior without classes, which takes no labels."""
+
+    kind: ClassVar[str]
+    dim: int
+    classes: int
+    parameters: list[float]
+
+    @cached_property
+    def native(self) -> aae_native.Prior:
+        """The prior as the native kernels take it."""
+        return aae_native.Prior(self.kind, self.dim, self.classes, self.parameters)
+
+    def __reduce__(self):
+        return type(self), astuple(self)
 
 
 @dataclass(frozen=True)
-class NormalPrior:
+class NormalPrior(Prior):
     """An isotropic normal of mean 0: `dim` independent columns of standard deviation `std`.
 
-    `std` counts as the nearest float32. Samples reach 6.76 standard deviations.
+    Samples reach 6.76 standard deviations.
 
     Raises:
         TypeError: `dim` is not an int.
-        ValueError: `dim` is not positive, or `std` not within [2^-60, 2^60], beyond which samples could leave
+        ValueError: `dim` is not within [1, 2^31), or `std` not within [2^-60, 2^60], beyond which samples could leave
             float32's normal range, where processors may be set to round differently.
     """
 
     kind: ClassVar[str] = "normal"
+    classes: ClassVar[int] = 0
 
     dim: int
     std: float = 1.0
 
     def __post_init__(self):
-        if not isinstance(self.dim, int):
-            raise TypeError(f"NormalPrior: dim must be an int, got {type(self.dim).__name__}")
-        if self.dim < 1:
-            raise ValueError(f"NormalPrior: dim must be at least 1, got {self.dim}")
-        if not 2.0**-60 <= self.std <= 2.0**60:
-            raise ValueError(f"NormalPrior: std must be within [2^-60, 2^60], got {self.std}")
+        _check_int(self, "dim")
+        _check_scale(self, "std")
 
     @property
     def parameters(self) -> list[float]:
         return [float(self.std)]
+
+
+@dataclass(frozen=True)
+class UniformPrior(Prior):
+    """`dim` independent columns, uniform on [-bound, bound].
+
+    Raises:
+        TypeError: `dim` is not an int.
+        ValueError: `dim` is not within [1, 2^31), or `bound` not within [2^-60, 2^60].
+    """
+
+    kind: ClassVar[str] = "uniform"
+    classes: ClassVar[int] = 0
+
+    dim: int
+    bound: float = 1.0
+
+    def __post_init__(self):
+        _check_int(self, "dim")
+        _check_scale(self, "bound")
+
+    @property
+    def parameters(self) -> list[float]:
+        return [float(self.bound)]
+
+
+@dataclass(frozen=True)
+class MixturePrior(Prior):
+    """Two-dimensional Gaussians on a circle, one a class, all equally likely (the AAE paper's figure 4).
+
+    Class c has its centre at the angle 2 pi c / classes and the distance `radius`. Along the line from the origin
+    through the centre its standard deviation is `radial_std`, across it `tangential_std`.
+
+    Raises:
+        TypeError: `classes` is not an int.
+        ValueError: `classes` is not within [1, 256], `radius` not within [0, 2^60], or a standard deviation not
+            within [2^-60, 2^60].
+    """
+
+    kind: ClassVar[str] = "mixture"
+    dim: ClassVar[int] = 2
+
+    classes: int = 10
+    radius: float = 1.4
+    radial_std: float = 0.5
+    tangential_std: float = 0.1
+
+    def __post_init__(self):
+        _check_int(self, "classes", 256)
+        if self.radius != 0:
+            _check_scale(self, "radius")
+        _check_scale(self, "radial_std")
+        _check_scale(self, "tangential_std")
+
+    @property
+    def parameters(self) -> list[float]:
+        return [float(self.radius), float(self.radial_std), float(self.tangential_std)]
+
+
+@dataclass(frozen=True)
+class SwissRollPrior(Prior):
+    """A spiral in two dimensions: distance `radius` sqrt(u), angle 2 pi `turns` sqrt(u), u uniform on (0, 1].
+
+    Class c has the segment c / classes < u <= (c + 1) / classes. The AAE paper's figure 4 has r = 3 sqrt(u) and
+    an angle of 4 pi sqrt(u), as here by default.
+
+    Raises:
+        TypeError: `classes` is not an int.
+        ValueError: `classes` is not within [1, 256], `radius` not within [2^-60, 2^60], or `turns` not within
+            [2^-10, 2^10], beyond which float32 leaves too few phases.
+    """
+
+    kind: ClassVar[str] = "swiss_roll"
+    dim: ClassVar[int] = 2
+
+    classes: int = 10
+    radius: float = 3.0
+    turns: float = 2.0
+
+    def __post_init__(self):
+        _check_int(self, "classes", 256)
+        _check_scale(self, "radius")
+        _check_scale(self, "turns", 10)
+
+    @property
+    def parameters(self) -> list[float]:
+        return [float(self.radius), float(self.turns)]
+
+
+def _check_int(prior, name, high=2**31 - 1):
+    value = getattr(prior, name)
+    if not isinstance(value, int):
+        raise TypeError(f"{type(prior).__name__}: {name} must be an int, got {type(value).__name__}")
+    if not 1 <= value <= high:
+        raise ValueError(f"{type(prior).__name__}: {name} must be within [1, {high}], got {value}")
+
+
+def _check_scale(prior, name, exponent=60):
+    value = getattr(prior, name)
+    if not 2.0**-exponent <= value <= 2.0**exponent:
+        raise ValueError(f"{type(prior).__name__}: {name} must be within [2^-{exponent}, 2^{exponent}], got {value}")

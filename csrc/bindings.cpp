@@ -3,11 +3,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "bindings.h"
 #include "cpu/isa.h"
+#include "cpu/threads.h"
 #include "kernels.h"
 
 #if defined(__clang__)
@@ -22,21 +25,55 @@ void bind_items(py::module_& m);  // bindings_items.cpp
 
 namespace {
 
-template <class T>
-T* at(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
+using aae::at;
+
+void check_labels(const char* op, uintptr_t labels, int64_t n, int32_t classes) {
+  const int64_t* const label = at<int64_t>(labels);
+  for (int64_t i = 0; label != nullptr && i < n; ++i)
+    if (label[i] < 0 || label[i] >= classes)
+      throw std::invalid_argument(std::string(op) + ": labels must be within [0, " + std::to_string(classes) +
+                                  "), got " + std::to_string(label[i]) + " at " + std::to_string(i));
 }
 
-aae::Prior make_prior(const std::string& kind, const std::vector<float>& parameters, int64_t dim) {
-  if (kind == "normal" && parameters.size() == 1) {
-    aae::Prior prior{};
-    prior.kind = aae::PriorKind::normal;
-    prior.dim = dim;
-    prior.std = parameters[0];
-    return prior;
+// Values of about ten microseconds' work: below that, giving up the interpreter's lock costs more than it gives.
+constexpr int64_t kLong = 1 << 14;
+
+class ReleaseGilIfLong {
+ public:
+  explicit ReleaseGilIfLong(int64_t values) {
+    if (values >= kLong) release_.emplace();
   }
-  throw std::invalid_argument("aae_native: no prior '" + kind + "' with " +
-                              std::to_string(parameters.size()) + " parameters");
+
+ private:
+  std::optional<py::gil_scoped_release> release_;
+};
+
+aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes,
+                      const std::vector<float>& parameters) {
+  aae::Prior prior{};
+  prior.dim = dim;
+  prior.classes = classes;
+  const auto is = [&](const char* name, size_t count) { return kind == name && parameters.size() == count; };
+  if (is("normal", 1)) {
+    prior.kind = aae::PriorKind::normal;
+    prior.std = parameters[0];
+  } else if (is("uniform", 1)) {
+    prior.kind = aae::PriorKind::uniform;
+    prior.bound = parameters[0];
+  } else if (is("mixture", 3) && dim == 2) {
+    prior.kind = aae::PriorKind::mixture;
+    prior.radius = parameters[0];
+    prior.radial_std = parameters[1];
+    prior.tangential_std = parameters[2];
+  } else if (is("swiss_roll", 2) && dim == 2) {
+    prior.kind = aae::PriorKind::swiss_roll;
+    prior.radius = parameters[0];
+    prior.turns = parameters[1];
+  } else {
+    throw std::invalid_argument("aae_native: no prior '" + kind + "' of dimension " + std::to_string(dim) +
+                                " with " + std::to_string(parameters.size()) + " parameters");
+  }
+  return prior;
 }
 
 void philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, int64_t n) {
@@ -44,26 +81,28 @@ void philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, int64_t n) {
   aae::philox4x32_cpu(at<int64_t>(counter), at<int64_t>(key), at<int64_t>(words), n);
 }
 
-void sample_prior(const std::string& kind, const std::vector<float>& parameters, uintptr_t out, int64_t n,
-                  int64_t dim, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
-  const aae::Prior prior = make_prior(kind, parameters, dim);
-  py::gil_scoped_release release;
-  aae::sample_prior_cpu(prior, at<float>(out), n, {seed, step, stream}, offset);
+void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
+                  uint64_t step, uint32_t stream, int64_t offset) {
+  aae::check_sample_prior_arrays(prior, labels, out, n);
+  check_labels("sample_prior", labels, n, prior.classes);
+  const ReleaseGilIfLong gil(n * prior.dim);
+  aae::sample_prior_cpu(prior, at<int64_t>(labels), at<float>(out), n, {seed, step, stream}, offset);
 }
 
-void assemble_discriminator_batch(const std::string& kind, const std::vector<float>& parameters,
-                                  uintptr_t codes, uintptr_t batch, uintptr_t targets, int64_t n_codes,
-                                  int64_t n_prior, int64_t dim, uint64_t seed, uint64_t step, uint32_t stream,
-                                  int64_t offset) {
-  const aae::Prior prior = make_prior(kind, parameters, dim);
-  py::gil_scoped_release release;
-  aae::assemble_discriminator_batch_cpu(prior, at<float>(codes), at<float>(batch), at<float>(targets),
-                                        n_codes, n_prior, {seed, step, stream}, offset);
+void assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
+                                  uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed,
+                                  uint64_t step, uint32_t stream, int64_t offset) {
+  aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
+  check_labels("assemble_discriminator_batch", labels, n_codes, prior.classes);
+  const ReleaseGilIfLong gil((n_codes + n_prior) * prior.dim);
+  aae::assemble_discriminator_batch_cpu(prior, at<float>(codes), at<int64_t>(labels), at<float>(batch),
+                                        at<float>(targets), n_codes, n_prior, {seed, step, stream}, offset);
 }
 
 void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
                     int64_t n, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
-  py::gil_scoped_release release;
+  aae::check_minibatch_arrays(images, n_images, pixels, out, indices, n);
+  const ReleaseGilIfLong gil(n * (pixels + 1));
   aae::draw_minibatch_cpu(at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
                           {seed, step, stream}, offset);
 }
@@ -86,6 +125,11 @@ void cos_sin_turn(uintptr_t words, uintptr_t cos, uintptr_t sin, int64_t n) {
 void normal_from_words(uintptr_t words, uintptr_t out, int64_t pairs, float std) {
   py::gil_scoped_release release;
   aae::normal_from_words_cpu(at<uint32_t>(words), at<float>(out), pairs, std);
+}
+
+void set_threads(int n) {
+  if (n < 1) throw std::invalid_argument("set_threads: n must be at least 1, got " + std::to_string(n));
+  aae::set_threads(n);
 }
 
 py::dict build_info() {
@@ -115,11 +159,12 @@ PYBIND11_MODULE(aae_native, m) {
       "Random minibatches, prior samples and discriminator batches. Use aae.ops, which checks the arguments.";
 
   m.def("philox4x32", &philox4x32, "counter"_a, "key"_a, "words"_a, "n"_a);
-  m.def("sample_prior", &sample_prior, "kind"_a, "parameters"_a, "out"_a, "n"_a, "dim"_a, "seed"_a, "step"_a,
-        "stream"_a, "offset"_a);
-  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "kind"_a, "parameters"_a, "codes"_a,
-        "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "dim"_a, "seed"_a, "step"_a, "stream"_a,
+  py::class_<aae::Prior>(m, "Prior", "A prior as the kernels know it.")
+      .def(py::init(&make_prior), "kind"_a, "dim"_a, "classes"_a, "parameters"_a);
+  m.def("sample_prior", &sample_prior, "prior"_a, "labels"_a, "out"_a, "n"_a, "seed"_a, "step"_a, "stream"_a,
         "offset"_a);
+  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a,
+        "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a);
   m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
         "seed"_a, "step"_a, "stream"_a, "offset"_a);
 
@@ -133,4 +178,6 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a,
         "Use another of build_info()['available_isas']: the same bits, slower.");
+  m.def("get_threads", &aae::threads, "How many threads share a long call.");
+  m.def("set_threads", &set_threads, "n"_a, "Let n threads share a long call: the same bits.");
 }

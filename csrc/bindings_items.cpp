@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "bindings.h"
 #include "items.h"
 #include "kernels.h"
 
@@ -14,10 +15,7 @@ namespace py = pybind11;
 
 namespace {
 
-template <class T>
-T* at(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
+using aae::at;
 
 aae::LateDraw late_draw(uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream) {
   return {{seed, step, stream}, at<int64_t>(late_step)};
@@ -30,14 +28,15 @@ aae::PhiloxItems philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, i
 aae::PriorItems sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n,
                              uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
                              int64_t offset) {
+  aae::check_sample_prior_arrays(prior, labels, out, n);
   return {prior, at<int64_t>(labels), at<float>(out), n, late_draw(seed, step, late_step, stream), offset};
 }
 
-aae::DiscriminatorBatchItems assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes,
-                                                          uintptr_t labels, uintptr_t batch, uintptr_t targets,
-                                                          int64_t n_codes, int64_t n_prior, uint64_t seed,
-                                                          uint64_t step, uintptr_t late_step, uint32_t stream,
-                                                          int64_t offset) {
+aae::DiscriminatorBatchItems assemble_discriminator_batch(
+    const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch, uintptr_t targets,
+    int64_t n_codes, int64_t n_prior, uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
+    int64_t offset) {
+  aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
   const aae::PriorItems drawn = sample_prior(prior, 0, 0, n_prior, seed, step, late_step, stream, offset);
   return {at<float>(codes), at<int64_t>(labels), n_codes, drawn, at<float>(batch), at<float>(targets)};
 }
@@ -45,6 +44,7 @@ aae::DiscriminatorBatchItems assemble_discriminator_batch(const aae::Prior& prio
 aae::MinibatchItems draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out,
                                    uintptr_t indices, int64_t n, uint64_t seed, uint64_t step,
                                    uintptr_t late_step, uint32_t stream, int64_t offset) {
+  aae::check_minibatch_arrays(images, n_images, pixels, out, indices, n);
   return {at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
           late_draw(seed, step, late_step, stream), offset};
 }
@@ -81,12 +81,6 @@ void def_cuda(py::module_& m, const char* name, Items (*make)(Arguments...),
 }  // namespace
 
 void bind_items(py::module_& m) {
-  py::class_<aae::Prior>(m, "Prior")
-      .def(py::init([](int kind, int32_t classes, int64_t dim, float std, float bound, float radius,
-                       float radial_std, float tangential_std, float turns) {
-        return aae::Prior{static_cast<aae::PriorKind>(kind), classes, dim, std, bound, radius, radial_std,
-                          tangential_std, turns};
-      }));
   def_items(m, "philox4x32_items", philox4x32);
   def_items(m, "sample_prior_items", sample_prior);
   def_items(m, "assemble_discriminator_batch_items", assemble_discriminator_batch);

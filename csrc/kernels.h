@@ -12,13 +12,20 @@ namespace aae {
 // counter [n, 4], key [2], words [n, 4]: 32-bit words, each in an int64.
 void philox4x32_cpu(const int64_t* counter, const int64_t* key, int64_t* words, int64_t n);
 
-// out [n, dim]: the prior's rows offset, offset + 1, ...
-void sample_prior_cpu(const Prior& prior, float* out, int64_t n, const Draw& draw, int64_t offset);
+// out [n, dim]: the prior's rows offset, offset + 1, ... `labels` [n] are their classes, or null.
+void sample_prior_cpu(const Prior& prior, const int64_t* labels, float* out, int64_t n, const Draw& draw,
+                      int64_t offset);
+
+// classes [n]: those that sample_prior_cpu draws for these rows where it is given no labels.
+void draw_classes_cpu(const Prior& prior, int64_t* classes, int64_t n, const Draw& draw, int64_t offset);
 
 // batch [n_codes + n_prior, dim]: the codes, then the prior's rows.
 // targets [n_codes + n_prior, 1]: 0 for the codes, 1 for the prior.
-void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, float* batch, float* targets,
-                                      int64_t n_codes, int64_t n_prior, const Draw& draw, int64_t offset);
+// With `labels` [n_codes] of the codes, else null, the batch is [.., dim + prior.classes]: each row ends in its
+// class, one-hot. The classes of the prior's rows are drawn.
+void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, const int64_t* labels,
+                                      float* batch, float* targets, int64_t n_codes, int64_t n_prior,
+                                      const Draw& draw, int64_t offset);
 
 // images [n_images, pixels], out [n, pixels] in [0, 1], indices [n], with replacement; n_images < 2^32.
 void draw_minibatch_cpu(const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices,

@@ -86,7 +86,6 @@ AAE_HD float log32(float u) {
   // u = m * 2^e with m in [2/3, 4/3), so that e = 0 near u = 1 and nothing cancels there.
   const int32_t shifted = (bits_of(u) - bits_of(0x1.555556p-1f)) & ~0x7fffff;
   const float f = float_of(bits_of(u) - shifted) - 1.0f;
-  const float e = static_cast<float>(shifted) * 0x1p-23f;
   float p = -0x1.178644p-3f;
   p = fma32(p, f, 0x1.1cb600p-3f);
   p = fma32(p, f, -0x1.eb3feap-4f);
@@ -97,13 +96,14 @@ AAE_HD float log32(float u) {
   p = fma32(p, f, 0x1.555528p-2f);
   p = fma32(p, f, -0.5f);
   p = fma32(f * f, p, f);
-  return fma32(e, 0x1.62e430p-1f, p);  // ln 2
+  return fma32(static_cast<float>(shifted), 0x1.62e430p-24f, p);  // e ln 2
 }
 
 // Cosine and sine of 2 pi x / 2^32. The quadrant is taken off in integers, so the reduction is exact.
 AAE_HD Pair cos_sin_turn(uint32_t x) {
-  const uint32_t quadrant = (x + (1u << 29)) >> 30;
-  const float t = static_cast<float>(static_cast<int32_t>(x - (quadrant << 30))) * 0x1p-30f;  // [-1/2, 1/2]
+  const uint32_t turned = x + (1u << 29);
+  const uint32_t quadrant = turned & 0xc0000000u;  // times 2^30
+  const float t = static_cast<float>(static_cast<int32_t>(x - quadrant)) * 0x1p-30f;  // [-1/2, 1/2]
   const float z = t * t;
 
   float s = -0x1.2da156p-8f;
@@ -118,18 +118,23 @@ AAE_HD Pair cos_sin_turn(uint32_t x) {
   c = fma32(c, z, -0x1.3bd3ccp+0f);
   c = fma32(c, z, 1.0f);
 
-  const bool swap = quadrant & 1;
-  const uint32_t cos_sign = ((quadrant + 1) & 2) << 30;
-  const uint32_t sin_sign = (quadrant & 2) << 30;
+  const bool swap = turned & 0x40000000u;
+  const uint32_t cos_sign = (turned + 0x40000000u) & 0x80000000u;
+  const uint32_t sin_sign = turned & 0x80000000u;
   return {float_of(bits_of(swap ? s : c) ^ static_cast<int32_t>(cos_sign)),
           float_of(bits_of(swap ? c : s) ^ static_cast<int32_t>(sin_sign))};
 }
 
-// Two words to two independent normals of standard deviation `std`.
-AAE_HD Pair box_muller(uint32_t x, uint32_t y, float std) {
-  const float radius = sqrt32(-2.0f * log32(uniform(x)));
+// The two halves of Box-Muller, for loops that take one after the other.
+AAE_HD float squared_radius(uint32_t x) { return -2.0f * log32(uniform(x)); }
+
+AAE_HD Pair on_circle(float squared_radius, uint32_t y, float std) {
+  const float radius = sqrt32(squared_radius);
   const Pair direction = cos_sin_turn(y);
   return {radius * direction.first * std, radius * direction.second * std};
 }
+
+// Two words to two independent normals of standard deviation `std`.
+AAE_HD Pair box_muller(uint32_t x, uint32_t y, float std) { return on_circle(squared_radius(x), y, std); }
 
 }  // namespace aae

@@ -50,9 +50,14 @@ struct Four {
 };
 
 // Uniform on 0 to classes - 1, to within 2^-32.
+AAE_HD int32_t class_of_word(uint32_t x, int32_t classes) {
+  return static_cast<int32_t>(uint64_t{x} * static_cast<uint32_t>(classes) >> 32);
+}
+
+AAE_HD Draw class_draw(const Draw& draw) { return {draw.seed, draw.step, kClassStream}; }
+
 AAE_HD int32_t class_of_row(const Draw& draw, uint64_t row, int32_t classes) {
-  const Words w = philox4x32({draw.seed, draw.step, kClassStream}, row);
-  return static_cast<int32_t>(uint64_t{w.x0} * static_cast<uint32_t>(classes) >> 32);
+  return class_of_word(philox4x32(class_draw(draw), row).x0, classes);
 }
 
 // A four may begin before the first labelled row or end after the last; those rows are never stored.

@@ -2,54 +2,159 @@
 #include <cstring>
 
 #include "../kernels.h"
-#include "../normal.h"
+#include "../priors.h"
 #include "isa.h"
+#include "pair_words.h"
+#include "threads.h"
 
 namespace aae {
 namespace {
 
-// Blocks at a time: enough to fill any vector, and their 4 KiB of samples stay in the first-level cache.
+// Blocks at a time: enough to fill any vector, and what is made of them stays in the first-level cache.
 constexpr uint64_t kTile = 256;
 
-AAE_HD void normal_blocks(float* out, const Draw& draw, uint64_t first_block, uint64_t blocks, float std) {
-  for (uint64_t i = 0; i < blocks; ++i) {
-    const Words w = philox4x32(draw, first_block + i);
-    const Four four = normal_four(w, std);
-    for (int lane = 0; lane < 4; ++lane) out[4 * i + lane] = four.x[lane];
+// A second thread pays for itself from kParallel elements on; threads take kPart elements at a time.
+constexpr uint64_t kParallel = 1 << 16;
+constexpr uint64_t kPart = 1 << 15;
+
+struct TileWords {
+  alignas(64) uint32_t x[2 * kTile + kPairWordsSlack];
+  alignas(64) uint32_t y[2 * kTile + kPairWordsSlack];
+};
+
+// --- words to samples -----------------------------------------------------------------------------
+
+// Two loops, because a processor looks ahead over more turns of a short loop than of a long one.
+AAE_HD void normal_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std) {
+  alignas(64) float squared_radii[2 * kTile];
+  for (uint64_t i = 0; i < pairs; ++i) squared_radii[i] = squared_radius(x[i]);
+  for (uint64_t i = 0; i < pairs; ++i) {
+    const Pair z = on_circle(squared_radii[i], y[i], std);
+    out[2 * i] = z.first;
+    out[2 * i + 1] = z.second;
   }
 }
 
-// Elements [first, first + count). They need not begin or end with a block, so blocks go through a buffer.
-AAE_HD void normal_elements(float* out, uint64_t first, uint64_t count, Draw draw, float std) {
-  float tile[4 * kTile];
+AAE_HD void uniform_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound) {
+  for (uint64_t i = 0; i < pairs; ++i) {
+    out[2 * i] = symmetric_uniform(x[i], bound);
+    out[2 * i + 1] = symmetric_uniform(y[i], bound);
+  }
+}
+
+AAE_HD void mixture_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out,
+                         uint64_t rows, const Prior prior) {
+  for (uint64_t i = 0; i < rows; ++i) {
+    const Pair position = mixture_row(prior, {x[2 * i], y[2 * i], 0, 0}, static_cast<int32_t>(classes[i]));
+    out[2 * i] = position.first;
+    out[2 * i + 1] = position.second;
+  }
+}
+
+AAE_HD void swiss_roll_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out,
+                            uint64_t rows, const Prior prior) {
+  for (uint64_t i = 0; i < rows; ++i) {
+    const Pair position = swiss_roll_row(prior, {x[2 * i], y[2 * i], 0, 0}, static_cast<int32_t>(classes[i]));
+    out[2 * i] = position.first;
+    out[2 * i + 1] = position.second;
+  }
+}
+
+AAE_HD void classes_of_words(const uint32_t* x, int64_t* out, uint64_t rows, int32_t classes) {
+  for (uint64_t i = 0; i < rows; ++i) out[i] = class_of_word(x[2 * i], classes);
+}
+
+AAE_FOR_EACH_ISA(normal_pairs, (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std),
+                 (x, y, out, pairs, std))
+AAE_FOR_EACH_ISA(uniform_pairs,
+                 (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound),
+                 (x, y, out, pairs, bound))
+AAE_FOR_EACH_ISA(mixture_rows,
+                 (const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
+                  const Prior& prior),
+                 (x, y, classes, out, rows, prior))
+AAE_FOR_EACH_ISA(swiss_roll_rows,
+                 (const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
+                  const Prior& prior),
+                 (x, y, classes, out, rows, prior))
+AAE_FOR_EACH_ISA(classes_of_words, (const uint32_t* x, int64_t* out, uint64_t rows, int32_t classes),
+                 (x, out, rows, classes))
+
+// --- tiles ----------------------------------------------------------------------------------------
+
+void element_tile(const Prior& prior, const Draw& draw, uint64_t first_block, uint64_t blocks, float* out) {
+  TileWords words;
+  pair_words(draw, first_block, blocks, words.x, words.y);
+  if (prior.kind == PriorKind::normal)
+    normal_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.std);
+  else
+    uniform_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.bound);
+}
+
+// Elements [first, first + count). Blocks of which only a part is wanted go through a buffer.
+void elements(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, float* out) {
   while (count > 0) {
     const uint64_t skip = first % 4;
-    const uint64_t taken = std::min<uint64_t>(count, 4 * kTile - skip);
-    normal_blocks(tile, draw, first / 4, (skip + taken + 3) / 4, std);
-    memcpy(out, tile + skip, taken * sizeof(float));
-    out += taken;
+    uint64_t taken;
+    if (skip == 0 && count >= 4) {
+      taken = std::min(count / 4, kTile) * 4;
+      element_tile(prior, draw, first / 4, taken / 4, out);
+    } else {
+      float block[4];
+      taken = std::min(count, 4 - skip);
+      element_tile(prior, draw, first / 4, 1, block);
+      memcpy(out, block + skip, taken * sizeof(float));
+    }
     first += taken;
     count -= taken;
+    out += taken;
   }
 }
 
-AAE_FOR_EACH_ISA(normal_elements, (float* out, uint64_t first, uint64_t count, Draw draw, float std),
-                 (out, first, count, draw, std))
+// Rows [first, first + count), with `labels` [count] or null.
+void rows(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, const int64_t* labels,
+          float* out) {
+  for (uint64_t i = 0; i < count; i += kTile) {
+    const uint64_t n = std::min(count - i, kTile);
+    int64_t drawn[kTile];
+    if (labels == nullptr) draw_classes_cpu(prior, drawn, n, draw, first + i);
+    const int64_t* classes = labels == nullptr ? drawn : labels + i;
+    TileWords words;
+    pair_words(draw, first + i, n, words.x, words.y);
+    if (prior.kind == PriorKind::mixture)
+      mixture_rows_on_isa(words.x, words.y, classes, out + 2 * i, n, prior);
+    else
+      swiss_roll_rows_on_isa(words.x, words.y, classes, out + 2 * i, n, prior);
+  }
+}
 
 }  // namespace
 
-void sample_prior_cpu(const Prior& prior, float* out, int64_t n, const Draw& draw, int64_t offset) {
-  const uint64_t dim = static_cast<uint64_t>(prior.dim);
-  switch (prior.kind) {
-    case PriorKind::normal:
-      return normal_elements_on_isa(out, static_cast<uint64_t>(offset) * dim, static_cast<uint64_t>(n) * dim,
-                                    draw, prior.std);
-    case PriorKind::uniform:
-    case PriorKind::mixture:
-    case PriorKind::swiss_roll:
-      for (uint64_t i = 0, first = static_cast<uint64_t>(offset) * dim; i < static_cast<uint64_t>(n) * dim; ++i)
-        out[i] = prior_four(prior, draw, (first + i) / 4, {nullptr, 0, 0}).x[(first + i) % 4];
+void draw_classes_cpu(const Prior& prior, int64_t* classes, int64_t n, const Draw& draw, int64_t offset) {
+  TileWords words;
+  for (int64_t i = 0; i < n; i += kTile) {
+    const int64_t count = std::min<int64_t>(n - i, kTile);
+    pair_words(class_draw(draw), static_cast<uint64_t>(offset + i), static_cast<uint64_t>(count), words.x, words.y);
+    classes_of_words_on_isa(words.x, classes + i, static_cast<uint64_t>(count), prior.classes);
   }
+}
+
+void sample_prior_cpu(const Prior& prior, const int64_t* labels, float* out, int64_t n, const Draw& draw,
+                      int64_t offset) {
+  const uint64_t dim = static_cast<uint64_t>(prior.dim);
+  const uint64_t first = static_cast<uint64_t>(offset) * dim, count = static_cast<uint64_t>(n) * dim;
+  const bool elementwise = prior.kind == PriorKind::normal || prior.kind == PriorKind::uniform;
+  auto range = [&](uint64_t begin, uint64_t size) {
+    if (elementwise)
+      elements(prior, draw, first + begin, size, out + begin);
+    else
+      rows(prior, draw, (first + begin) / 2, size / 2, labels ? labels + begin / 2 : nullptr, out + begin);
+  };
+  if (count < kParallel) return range(0, count);
+  parallel_for(static_cast<int64_t>((count + kPart - 1) / kPart), [&](int64_t part) {
+    const uint64_t begin = static_cast<uint64_t>(part) * kPart;
+    range(begin, std::min(kPart, count - begin));
+  });
 }
 
 }  // namespace aae

@@ -135,6 +135,7 @@ def test_stream_numbers_are_frozen():
         "GENERATOR": 3,
         "NOISE": 4,
         "EVALUATION": 5,
+        "CLASS": 6,
     }
 
 
@@ -225,15 +226,29 @@ def test_indices_are_uniform():
 
 RAW = {
     "philox4x32": lambda: (torch.tensor([[1, 2, 3, 4]]), torch.tensor([5, 6])),
-    "sample_prior": lambda: ("normal", [1.5], 7, 3, 1, 2, 3, 4, torch.device("cpu")),
-    "assemble_discriminator_batch": lambda: (torch.randn(5, 3), "normal", [1.5], 7, 1, 2, 0, 4),
-    "draw_minibatch": lambda: (images(10, 6), 7, 1, 2, 3, 4),
-}
+    "sample_prior": lambda: (torch.empty(7, 3), None, None, "normal", 0, [1.5], 1, 2, 3, 4),
+    "sample_prior, labels and step": lambda: (
+        torch.empty(3, 2), torch.tensor([0, 9, 2]), torch.tensor(2**40), "mixture", 10, [1.4, 0.5, 0.1], 1, 0, 3, 4
+    ),
+    "assemble_discriminator_batch": lambda: (
+        torch.empty(12, 3), torch.empty(12, 1), torch.randn(5, 3), None, None, "normal", 0, [1.5], 1, 2, 4
+    ),
+    "assemble_discriminator_batch, labels and step": lambda: (
+        torch.empty(5, 12), torch.empty(5, 1), torch.randn(2, 2), torch.tensor([0, 9]), torch.tensor([2**40]),
+        "swiss_roll", 10, [3.0, 2.0], 1, 0, 4
+    ),
+    "draw_minibatch": lambda: (
+        torch.empty(7, 6), torch.empty(7, dtype=torch.int64), images(10, 6), None, 1, 2, 3, 4
+    ),
+    "draw_minibatch, step": lambda: (
+        torch.empty(7, 6), torch.empty(7, dtype=torch.int64), images(10, 6), torch.tensor(2**40), 1, 0, 3, 4
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RAW)
 def test_opcheck(name):
-    opcheck(getattr(torch.ops.aae, name).default, RAW[name]())
+    opcheck(getattr(torch.ops.aae, name.split(",")[0]).default, RAW[name]())
 
 
 CALLS = {
@@ -284,7 +299,7 @@ ERRORS = [
     (
         lambda: ops.sample_prior("normal", 3, **DRAW),
         TypeError,
-        "sample_prior: prior must be a NormalPrior, got str",
+        "sample_prior: prior must be a prior of aae.priors, got str",
     ),
     (lambda: ops.sample_prior(PRIOR, 3.0, **DRAW), TypeError, "sample_prior: n must be an int, got float"),
     (
@@ -333,7 +348,7 @@ ERRORS = [
     (
         lambda: ops.assemble_discriminator_batch(CODES.clone().requires_grad_(), PRIOR, 1, **DRAW),
         ValueError,
-        r"codes require a gradient.*codes.detach\(\)",
+        r"codes requires a gradient.*codes.detach\(\)",
     ),
     (
         lambda: ops.assemble_discriminator_batch(CODES.to("meta"), PRIOR, 1, **DRAW),
@@ -366,7 +381,7 @@ ERRORS = [
         ValueError,
         r"images must be 1 to 2\^32 - 1 rows, got 4294967296",
     ),
-    (lambda: NormalPrior(0), ValueError, "NormalPrior: dim must be at least 1, got 0"),
+    (lambda: NormalPrior(0), ValueError, r"NormalPrior: dim must be within \[1, 2147483647\], got 0"),
     (lambda: NormalPrior(2.0), TypeError, "NormalPrior: dim must be an int, got float"),
     (lambda: NormalPrior(2, 0.0), ValueError, "NormalPrior: std must be within"),
     (lambda: NormalPrior(2, float("nan")), ValueError, "NormalPrior: std must be within"),

@@ -4,7 +4,6 @@
 their turns in a random order. `aae_native.<op>` is the CPU kernel.
 """
 
-import inspect
 from types import SimpleNamespace
 
 import aae_native
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from aae import ops
 from aae.errors import InputError
-from aae.ops import Stream
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 dims = st.integers(1, 9)
@@ -56,16 +54,17 @@ def address(array):
     return 0 if array is None else array.ctypes.data
 
 
-def late(draw):
-    """The draw with its step in memory, and the memory, which is to be kept; its upper 16 bits do not count."""
-    seed, step, stream, offset = draw
-    memory = np.array([step - 2**48], np.int64)
-    return memory, (seed, 0, memory.ctypes.data, stream, offset)
-
-
 def early(draw):
+    """The draw as the items take it, its step known at the launch."""
     seed, step, stream, offset = draw
     return seed, step, 0, stream, offset
+
+
+def late(draw, memory):
+    """The draw with its step in memory, of which 48 bits count."""
+    seed, step, stream, offset = draw
+    memory[0] = step - 2**48
+    return seed, 0, address(memory), stream, offset
 
 
 def images(rows, pixels):
@@ -128,10 +127,9 @@ def test_draw_minibatch(rows, pixels, n, image_shift, shift, draw, grid):
 
 @given(draw=draws, grid=grids)
 def test_step_in_memory_counts_modulo_2_48(draw, grid):
-    memory, late_draw = late(draw)
-    prior, pool = MixturePrior(), images(10, 8)
+    memory, prior, pool = np.empty(1, np.int64), MixturePrior(), images(10, 8)
     results = []
-    for drawn in (early(draw), late_draw):
+    for drawn in (early(draw), late(draw, memory)):
         z, batch, targets, drawn_images = (np.empty((20, size), np.float32) for size in (2, 12, 1, 8))
         codes, labels, indices = np.ones((13, 2), np.float32), np.arange(13) % 10, np.empty(20, np.int64)
         aae_native.sample_prior_items(prior.native, 0, address(z), 20, *drawn, *grid)
@@ -150,3 +148,69 @@ def test_every_pixel_value_is_correctly_rounded():
     drawn = np.empty((1, 256), np.float32)
     aae_native.draw_minibatch_items(address(pool), 1, 256, address(drawn), address(indices), 1, *early([0] * 4), 1, 0)
     np.testing.assert_array_equal(drawn[0], (np.arange(256) / 255).astype(np.float32))
+
+
+# --- the way from aae.ops to the kernels ------------------------------------------------------------
+
+
+def arguments(op, late_step=None):
+    """What the implementations of an op take behind the dispatcher, outputs to be filled first."""
+    step = torch.tensor(late_step) if late_step is not None else None
+    prior, labels = MixturePrior(), torch.arange(7) % 10
+    parameters, rest = (prior.kind, prior.classes, prior.parameters), (2**63 - 1, 2**40)
+    return {
+        "sample_prior": lambda: (torch.zeros(7, 2), labels, step, *parameters, *rest, 3, 2**33 + 1),
+        "assemble_discriminator_batch": lambda: (
+            *(torch.zeros(12, 12), torch.zeros(12, 1), torch.rand(7, 2, generator=torch.manual_seed(0))),
+            *(labels, step, *parameters, *rest, 2**33 + 1),
+        ),
+        "draw_minibatch": lambda: (
+            *(torch.zeros(7, 9), torch.zeros(7, dtype=torch.int64), torch.from_numpy(images(100, 9))),
+            *(step, *rest, 3, 2**33 + 1),
+        ),
+    }[op]()
+
+
+@pytest.mark.parametrize("late_step", [None, 2**41])
+@pytest.mark.parametrize("op", ["sample_prior", "assemble_discriminator_batch", "draw_minibatch"])
+def test_ops_pass_their_arguments_on(op, late_step, monkeypatch):
+    """CPU tensors in place of CUDA tensors, and the items on the CPU in place of a kernel."""
+    launched = []
+
+    def kernel(*passed):
+        *passed, device, stream = passed
+        launched.append((device, stream))
+        getattr(aae_native, f"{op}_items")(*passed, 2, 0)
+
+    monkeypatch.setattr(aae_native, f"{op}_cuda", kernel, raising=False)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=(device.type, 77)))
+    expected, got = arguments(op, late_step), arguments(op, late_step)
+    getattr(ops, f"_{op}_cpu")(*expected)
+    getattr(ops, f"_{op}_cuda")(*got)
+    assert launched == [(None, ("cpu", 77))]
+    assert expected[0].any()
+    for mine, other in zip(got[:2], expected[:2], strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_philox4x32_passes_its_arguments_on(monkeypatch):
+    kernel = lambda *passed: aae_native.philox4x32_items(*passed[:-2], 2, 0)  # noqa: E731
+    monkeypatch.setattr(aae_native, "philox4x32_cuda", kernel, raising=False)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=77))
+    counter, key = torch.arange(400).reshape(100, 4), torch.tensor([5, 6])
+    assert torch.equal(ops._philox4x32_cuda(counter, key), ops.philox4x32(counter, key))
+
+
+@pytest.mark.parametrize("op", ["sample_prior", "assemble_discriminator_batch", "draw_minibatch"])
+def test_built_without_cuda(op, monkeypatch):
+    monkeypatch.delattr(aae_native, f"{op}_cuda", raising=False)
+    with pytest.raises(InputError, match=rf"^{op}: got tensors on a CUDA device, but .* built without CUDA \(AAE_CUDA"):
+        getattr(ops, f"_{op}_cuda")(*arguments(op))
+
+
+@pytest.mark.skipif(not aae_native.build_info()["cuda"], reason="built without CUDA")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_errors_of_cuda_become_exceptions():
+    with pytest.raises(RuntimeError, match=r"^sample_prior: cudaError"):
+        aae_native.sample_prior_cuda(NormalPrior(2).native, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+    aae_native.sample_prior_cuda(NormalPrior(2).native, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)  # nothing to do

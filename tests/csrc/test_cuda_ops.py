@@ -93,7 +93,7 @@ def test_draw_minibatch(rows, pixels, n, offset, draw):
 def test_unaligned_out(prior):
     n, draw = 1003, {"seed": 1, "step": 2}
     out, memory = unaligned(n, prior.dim)
-    ops.sample_prior(prior, n, out=out, device="cuda", **draw)
+    ops.sample_prior(prior, n, out=out, **draw)
     assert_same_bits([out], [ops.sample_prior(prior, n, **draw)])
     assert_untouched(memory, out.numel())
 

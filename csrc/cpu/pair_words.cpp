@@ -1,0 +1,143 @@
+// A 64-bit lane holds a word in its low half, and whatever a multiplication left in its high half: the
+// multiplications read low halves only, so nothing is shuffled or masked between the rounds.
+#include "pair_words.h"
+
+#include <algorithm>
+
+#include "isa.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of GCC's own intrinsics
+#endif
+#endif
+
+namespace aae {
+namespace {
+
+void pair_words_portable(Draw draw, uint64_t first_block, uint64_t blocks, uint32_t* x, uint32_t* y) {
+  for (uint64_t i = 0; i < blocks; ++i) {
+    const Words w = philox4x32(draw, first_block + i);
+    x[2 * i] = w.x0;
+    y[2 * i] = w.x1;
+    x[2 * i + 1] = w.x2;
+    y[2 * i + 1] = w.x3;
+  }
+}
+
+#if defined(__x86_64__)
+
+struct RoundKeys {
+  uint64_t k0[10], k1[10];
+};
+
+RoundKeys round_keys(uint64_t seed) {
+  RoundKeys keys;
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    keys.k0[round] = k0;
+    keys.k1[round] = k1;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return keys;
+}
+
+// The index's high half is the same for all blocks here, so the compiler finds that the first round's second
+// product and the second round's first are the same for all, too. Two vectors a turn keep both ports busy while
+// either waits for its multiplication. The high halves come down by a shuffle because shifts would compete with
+// the multiplications for one port.
+__attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t first_block, uint64_t blocks,
+                                                          uint32_t* x, uint32_t* y) {
+  const RoundKeys keys = round_keys(draw.seed);
+  const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+  const __m512i c1 = _mm512_set1_epi64(static_cast<int64_t>(first_block >> 32));
+  const __m512i c2 = _mm512_set1_epi64(static_cast<int64_t>(draw.step));
+  const __m512i c3 = _mm512_set1_epi64(static_cast<int64_t>(draw.step >> 32 | uint64_t{draw.stream} << 16));
+  const __m512i lanes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+  __m512i index = _mm512_add_epi64(_mm512_set1_epi64(static_cast<int64_t>(first_block)), lanes);
+  for (uint64_t i = 0; i < blocks; i += 16) {
+    __m512i x0[2], x1[2], x2[2], x3[2];
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) {
+      x0[v] = index, x1[v] = c1, x2[v] = c2, x3[v] = c3;
+      index = _mm512_add_epi64(index, _mm512_set1_epi64(8));
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const __m512i k0 = _mm512_set1_epi64(keys.k0[round]), k1 = _mm512_set1_epi64(keys.k1[round]);
+#pragma GCC unroll 2
+      for (int v = 0; v < 2; ++v) {
+        const __m512i p0 = _mm512_mul_epu32(m0, x0[v]), p1 = _mm512_mul_epu32(m1, x2[v]);
+        const __m512i high0 = _mm512_shuffle_epi32(p0, _MM_PERM_DDBB);
+        const __m512i high1 = _mm512_shuffle_epi32(p1, _MM_PERM_DDBB);
+        x0[v] = _mm512_ternarylogic_epi64(high1, x1[v], k0, 0x96);  // the xor of three
+        x2[v] = _mm512_ternarylogic_epi64(high0, x3[v], k1, 0x96);
+        x1[v] = p1;
+        x3[v] = p0;
+      }
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; ++v) {
+      const __mmask16 odd = 0xAAAA;
+      const __m512i x02 = _mm512_mask_shuffle_epi32(x0[v], odd, x2[v], _MM_PERM_CCAA);
+      const __m512i x13 = _mm512_mask_shuffle_epi32(x1[v], odd, x3[v], _MM_PERM_CCAA);
+      _mm512_storeu_si512(x + 2 * i + 16 * v, x02);
+      _mm512_storeu_si512(y + 2 * i + 16 * v, x13);
+    }
+  }
+}
+
+__attribute__((target("avx2"))) void pair_words_avx2(Draw draw, uint64_t first_block, uint64_t blocks,
+                                                     uint32_t* x, uint32_t* y) {
+  const RoundKeys keys = round_keys(draw.seed);
+  const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
+  const __m256i c1 = _mm256_set1_epi64x(static_cast<int64_t>(first_block >> 32));
+  const __m256i c2 = _mm256_set1_epi64x(static_cast<int64_t>(draw.step));
+  const __m256i c3 = _mm256_set1_epi64x(static_cast<int64_t>(draw.step >> 32 | uint64_t{draw.stream} << 16));
+  const __m256i lanes = _mm256_setr_epi64x(0, 1, 2, 3);
+  __m256i index = _mm256_add_epi64(_mm256_set1_epi64x(static_cast<int64_t>(first_block)), lanes);
+  for (uint64_t i = 0; i < blocks; i += 4) {
+    __m256i x0 = index, x1 = c1, x2 = c2, x3 = c3;
+    index = _mm256_add_epi64(index, _mm256_set1_epi64x(4));
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const __m256i k0 = _mm256_set1_epi64x(keys.k0[round]), k1 = _mm256_set1_epi64x(keys.k1[round]);
+      const __m256i p0 = _mm256_mul_epu32(m0, x0), p1 = _mm256_mul_epu32(m1, x2);
+      const __m256i high0 = _mm256_shuffle_epi32(p0, 0xF5), high1 = _mm256_shuffle_epi32(p1, 0xF5);
+      x0 = _mm256_xor_si256(high1, _mm256_xor_si256(x1, k0));
+      x2 = _mm256_xor_si256(high0, _mm256_xor_si256(x3, k1));
+      x1 = p1;
+      x3 = p0;
+    }
+    const __m256i x02 = _mm256_blend_epi32(x0, _mm256_slli_epi64(x2, 32), 0xAA);
+    const __m256i x13 = _mm256_blend_epi32(x1, _mm256_slli_epi64(x3, 32), 0xAA);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(x + 2 * i), x02);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + 2 * i), x13);
+  }
+}
+
+#endif
+
+}  // namespace
+
+void pair_words(const Draw& draw, uint64_t first_block, uint64_t blocks, uint32_t* x, uint32_t* y) {
+#if defined(__x86_64__)
+  const Isa isa = current_isa();
+  if (isa != Isa::portable) {
+    while (blocks > 0) {
+      const uint64_t run = std::min(blocks, (uint64_t{1} << 32) - (first_block & 0xffffffffu));
+      (isa == Isa::avx512 ? pair_words_avx512 : pair_words_avx2)(draw, first_block, run, x, y);
+      first_block += run;
+      blocks -= run;
+      x += 2 * run;
+      y += 2 * run;
+    }
+    return;
+  }
+#endif
+  pair_words_portable(draw, first_block, blocks, x, y);
+}
+
+}  // namespace aae
