@@ -11,19 +11,20 @@ from aae.metrics import flatten, model_metrics, prior_sample_metrics
 from aae.snapshots import list_snapshots, load_snapshot
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
-from pipeline.params import load_params
+from pipeline.params import load_params, normal_std
 from pipeline.paths import CURVES, DATA, METRICS, SNAPSHOTS, run_name
 
 
 def main() -> None:
     name, seed = run_arguments()
     params = load_params()
+    std = normal_std(params)
     check_extension()
     run = run_name(name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
     test = load_dataset(DATA).test_images
     images = torch.from_numpy(test.reshape(len(test), -1).astype("float32") / 255)
-    measures = {"seed": seed, "std": params.prior.std} | params.evaluation.model_dump()
+    measures = {"seed": seed, "std": std} | params.evaluation.model_dump()
 
     curves = []
     for epoch, path in snapshots.items():

@@ -18,6 +18,7 @@ from pipeline.paths import PARAMS
 MODELS = ("aae", "vae")
 
 Count = Annotated[int, Field(ge=1)]
+Scale = Annotated[float, Field(ge=0.001, le=1000)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Widths = Annotated[list[Count], Field(min_length=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -35,9 +36,32 @@ class Data(Section):
     classes: Annotated[int, Field(ge=1, le=256, description="labels are 0 to classes - 1")]
 
 
+class Normal(Section):
+    std: Annotated[Scale, Field(description="standard deviation on every axis")]
+
+
+class Mixture(Section):
+    radius: Annotated[Scale, Field(description="radius of the circle of centres")]
+    radial_std: Annotated[Scale, Field(description="standard deviation along the line through origin and centre")]
+    tangential_std: Annotated[Scale, Field(description="standard deviation across it")]
+
+
+class SwissRoll(Section):
+    radius: Annotated[Scale, Field(description="radius of the outer end")]
+    turns: Annotated[float, Field(ge=0.001, le=1000, description="turns from the origin to the outer end")]
+
+
+class Uniform(Section):
+    bound: Annotated[Scale, Field(description="the cube is [-bound, bound] on every axis")]
+
+
 class Prior(Section):
-    name: Annotated[Literal["normal"], Field(description="p(z): normal is N(0, std² I)")]
-    std: Annotated[float, Field(ge=0.001, le=1000, description="standard deviation on every axis")]
+    name: Annotated[Literal["normal", "mixture", "swiss_roll", "uniform"], Field(description="the prior p(z)")]
+    labels: Annotated[bool, Field(description="each class has its own part of the prior")]
+    normal: Annotated[Normal, Field(description="N(0, std² I)")]
+    mixture: Annotated[Mixture, Field(description="a Gaussian a class, on a circle")]
+    swiss_roll: Annotated[SwissRoll, Field(description="a spiral, a segment a class")]
+    uniform: Annotated[Uniform, Field(description="uniform on a cube")]
 
 
 class Adam(Section):
@@ -109,7 +133,19 @@ def load_params(path: Path = PARAMS) -> Params:
         raise InputError(f"{path}: {describe(error.errors()[0], content)}") from None
     if repeated := {seed for seed in params.seeds if params.seeds.count(seed) > 1}:
         raise InputError(f"{path}: seeds: {min(repeated)} stands there twice; each seed is one run")
+    classes = params.prior.name in ("mixture", "swiss_roll")
+    if classes and params.code_size != 2:
+        raise InputError(f"{path}: code_size: prior {params.prior.name} needs 2; found {params.code_size}")
+    if params.prior.labels and not classes:
+        raise InputError(f"{path}: prior.labels: prior {params.prior.name} has no classes; allowed here: false")
     return params
+
+
+def normal_std(params: Params) -> float:
+    """The standard deviation of a normal prior, for what is defined for that one alone."""
+    if params.prior.name != "normal":
+        raise InputError(f"{PARAMS}: prior.name: metrics and pictures need the prior normal; found {params.prior.name}")
+    return params.prior.normal.std
 
 
 def describe(error: dict[str, Any], content: Any) -> str:

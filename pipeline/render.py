@@ -8,13 +8,14 @@ from aae.figures import View, animation, manifold, manifold_codes, scatter
 from aae.models import VAE
 from aae.snapshots import list_snapshots, load_snapshot
 from pipeline.cli import run_arguments, run_stage
-from pipeline.params import load_params
+from pipeline.params import load_params, normal_std
 from pipeline.paths import DATA, FIGURES, SNAPSHOTS, run_name
 
 
 def main() -> None:
     name, seed = run_arguments()
     params = load_params()
+    std = normal_std(params)
     run = run_name(name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
     data = load_dataset(DATA)
@@ -24,7 +25,7 @@ def main() -> None:
 
     codes = {epoch: load_snapshot(path).encode(images).double().numpy() for epoch, path in snapshots.items()}
     try:
-        view = View.of(list(codes.values()), params.prior.std, classes)
+        view = View.of(list(codes.values()), std, classes)
     except InputError as error:
         raise InputError(f"{SNAPSHOTS / run}: {error}") from None
     size, reach = params.render.manifold_size, params.render.manifold_range

@@ -1,26 +1,32 @@
 """params.yaml: the committed file is valid, and whatever is wrong with another is said in one line."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+from pipeline import evaluate, render
 from pipeline.params import MODELS, json_schema, load_params
+from pipeline.prior import build_prior
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def edit(tmp_path):
-    """Returns a function that writes params.yaml with one replacement and loads it."""
+    """Returns a function that writes params.yaml with replacements, old and new in turn, and loads it."""
 
-    def load_with(old: str, new: str):
+    def load_with(*replacements: str):
         text = (ROOT / "params.yaml").read_text()
-        assert text.count(old) >= 1
+        for old, new in zip(replacements[::2], replacements[1::2], strict=True):
+            assert text.count(old) >= 1
+            text = text.replace(old, new, 1)
         path = tmp_path / "params.yaml"
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text)
         return load_params(path)
 
     return load_with
@@ -73,8 +79,19 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("seeds: [0]", "seeds: [-1]", "seeds.0: input should be greater than or equal to 0; found -1"),
         ("seeds: [0]", "seeds: [3, 3]", "seeds: 3 stands there twice"),
         ("device: auto", "device: gpu", "device: input should be 'auto', 'cpu' or 'cuda'; found 'gpu'"),
-        ("name: normal", "name: gauss", "prior.name: input should be 'normal'; found 'gauss'"),
-        ("std: 1.0", "std: .nan", "prior.std: input should be"),
+        (
+            "name: normal",
+            "name: gauss",
+            "prior.name: input should be 'normal', 'mixture', 'swiss_roll' or 'uniform'; found 'gauss'",
+        ),
+        ("std: 1.0", "std: .nan", "prior.normal.std: input should be"),
+        (
+            "turns: 2.0",
+            "turns: 0.0",
+            "prior.swiss_roll.turns: input should be greater than or equal to 0.001",
+        ),
+        ("labels: false", "labels: 1", "prior.labels: input should be a valid boolean; found 1"),
+        ("labels: false", "labels: true", "prior.labels: prior normal has no classes; allowed here: false"),
         (
             "betas: [0.9, 0.999]",
             "betas: [0.9, 1.0]",
@@ -101,7 +118,36 @@ def test_an_unknown_key_in_a_section_says_what_is_allowed_there(edit):
 
 def test_exponents_and_integers_are_numbers(edit):
     assert edit("learning_rate: 0.001", "learning_rate: 1e-3").aae.autoencoder.learning_rate == 0.001
-    assert edit("std: 1.0", "std: 2").prior.std == 2.0
+    assert edit("std: 1.0", "std: 2").prior.normal.std == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "prior"),
+    [
+        ("normal", NormalPrior(2, 1.0)),
+        ("mixture", MixturePrior(10, 1.4, 0.5, 0.1)),
+        ("swiss_roll", SwissRollPrior(10, 3.0, 2.0)),
+        ("uniform", UniformPrior(2, 1.0)),
+    ],
+)
+def test_the_prior_that_the_name_chooses(edit, name, prior):
+    assert build_prior(edit("name: normal", f"name: {name}")) == prior
+
+
+@pytest.mark.parametrize("name", ["mixture", "swiss_roll"])
+def test_priors_of_two_dimensions_need_a_code_of_two(edit, name):
+    with pytest.raises(InputError, match=f"code_size: prior {name} needs 2; found 3$"):
+        edit("code_size: 2", "code_size: 3", "name: normal", f"name: {name}")
+
+
+@pytest.mark.parametrize("stage", [evaluate, render])
+def test_stages_for_the_normal_prior_alone_say_so(edit, monkeypatch, stage):
+    params = edit("name: normal", "name: uniform")
+    monkeypatch.setattr(stage, "load_params", lambda: params)
+    monkeypatch.setattr(stage, "check_extension", lambda: None, raising=False)
+    monkeypatch.setattr(sys, "argv", ["stage", "--model", "aae", "--seed", "0"])
+    with pytest.raises(InputError, match=r"prior\.name: metrics and pictures need the prior normal; found uniform"):
+        stage.main()
 
 
 def test_missing_file(tmp_path):
