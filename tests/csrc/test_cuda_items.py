@@ -150,6 +150,17 @@ def test_every_pixel_value_is_correctly_rounded():
     np.testing.assert_array_equal(drawn[0], (np.arange(256) / 255).astype(np.float32))
 
 
+def test_overlapping_arrays_are_refused():
+    memory, prior, draw = np.zeros(64, np.int64), MixturePrior().native, early([0] * 4)
+    here, behind = address(memory), address(memory[8:])
+    with pytest.raises(ValueError, match="sample_prior: out must not overlap labels"):
+        aae_native.sample_prior_items(prior, address(memory[7:]), here, 8, *draw, 1, 0)
+    with pytest.raises(ValueError, match=r"assemble_discriminator_batch: out\[0\] must not overlap codes"):
+        aae_native.assemble_discriminator_batch_items(prior, address(memory[3:]), 0, here, behind, 4, 0, *draw, 1, 0)
+    with pytest.raises(ValueError, match=r"draw_minibatch: out\[1\] must not overlap images"):
+        aae_native.draw_minibatch_items(here, 9, 8, behind + 64, behind, 1, *draw, 1, 0)
+
+
 # --- the way from aae.ops to the kernels ------------------------------------------------------------
 
 
