@@ -335,7 +335,8 @@ def _note_written(out):
 
 
 def _address(tensor):
-    return 0 if tensor is None else tensor.data_ptr()
+    """0 for None alone: an empty tensor has no memory and gets an address that is never read."""
+    return 0 if tensor is None else tensor.data_ptr() or tensor.element_size()
 
 
 def _read_step(op, late_step):

@@ -35,7 +35,7 @@ class NormalPrior(Prior):
     Samples reach 6.76 standard deviations.
 
     Raises:
-        TypeError: `dim` is not an int.
+        TypeError: `dim` is not an int or `std` not a number.
         ValueError: `dim` is not within [1, 2^31), or `std` not within [2^-60, 2^60], beyond which samples could leave
             float32's normal range, where processors may be set to round differently.
     """
@@ -60,7 +60,7 @@ class UniformPrior(Prior):
     """`dim` independent columns, uniform on [-bound, bound].
 
     Raises:
-        TypeError: `dim` is not an int.
+        TypeError: `dim` is not an int or `bound` not a number.
         ValueError: `dim` is not within [1, 2^31), or `bound` not within [2^-60, 2^60].
     """
 
@@ -87,7 +87,7 @@ class MixturePrior(Prior):
     through the centre its standard deviation is `radial_std`, across it `tangential_std`.
 
     Raises:
-        TypeError: `classes` is not an int.
+        TypeError: `classes` is not an int, or another parameter not a number.
         ValueError: `classes` is not within [1, 256], `radius` not within [0, 2^60], or a standard deviation not
             within [2^-60, 2^60].
     """
@@ -120,7 +120,7 @@ class SwissRollPrior(Prior):
     an angle of 4 pi sqrt(u), as here by default.
 
     Raises:
-        TypeError: `classes` is not an int.
+        TypeError: `classes` is not an int, or another parameter not a number.
         ValueError: `classes` is not within [1, 256], `radius` not within [2^-60, 2^60], or `turns` not within
             [2^-10, 2^10], beyond which float32 leaves too few phases.
     """
@@ -152,5 +152,7 @@ def _check_int(prior, name, high=2**31 - 1):
 
 def _check_scale(prior, name, exponent=60):
     value = getattr(prior, name)
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{type(prior).__name__}: {name} must be a number, got {type(value).__name__}")
     if not 2.0**-exponent <= value <= 2.0**exponent:
         raise ValueError(f"{type(prior).__name__}: {name} must be within [2^-{exponent}, 2^{exponent}], got {value}")

@@ -93,21 +93,73 @@ def box_muller(x: np.ndarray, y: np.ndarray, std: float) -> tuple[np.ndarray, np
     return radius * cos * F32(std), radius * sin * F32(std)
 
 
-def sample_prior(prior, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0) -> np.ndarray:
+def symmetric_uniform(x: np.ndarray, bound: float) -> np.ndarray:
+    """uint32 words to float32 on [-bound, bound]."""
+    centred = (x ^ np.uint32(2**31)).view(np.int32).astype(F32)
+    return fma32(centred, F32(bound) * F32(2.0**-31), F32(bound) * F32(2.0**-32))
+
+
+def mixture_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Words uint32 `[n, 4]` and classes `[n]` to samples float32 `[n, 2]` of a `MixturePrior`."""
+    turn = 0xFFFFFFFF // prior.classes + 1
+    cos, sin = cos_sin_turn((classes * turn % 2**32).astype(np.uint32))
+    z0, z1 = box_muller(words[:, 0], words[:, 1], 1.0)
+    along = fma32(F32(prior.radial_std), z0, F32(prior.radius))
+    across = F32(prior.tangential_std) * z1
+    return np.stack([fma32(along, cos, -(across * sin)), fma32(along, sin, across * cos)], axis=1)
+
+
+def swiss_roll_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Words uint32 `[n, 4]` and classes `[n]` to samples float32 `[n, 2]` of a `SwissRollPrior`."""
+    s = np.sqrt((classes.astype(F32) + uniform(words[:, 0])) / F32(prior.classes))
+    phase = (F32(prior.turns) * s * F32(2.0**32)).astype(np.int64) % 2**32
+    cos, sin = cos_sin_turn(phase.astype(np.uint32))
+    r = F32(prior.radius) * s
+    return np.stack([r * cos, r * sin], axis=1)
+
+
+def draw_classes(prior, n: int, *, seed: int, step: int, offset: int = 0) -> np.ndarray:
+    """The classes of rows without labels, int64 `[n]`: the stream `CLASS`."""
+    words = random_words(seed, step, 6, offset, n)[:, 0].astype(np.int64)
+    return words * prior.classes >> 32
+
+
+def sample_prior(
+    prior, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0, labels: np.ndarray | None = None
+) -> np.ndarray:
     """Twin of `aae.ops.sample_prior`: float32 `[n, prior.dim]`."""
+    if prior.classes:
+        words = random_words(seed, step, stream, offset, n)
+        classes = draw_classes(prior, n, seed=seed, step=step, offset=offset) if labels is None else labels
+        return {"mixture": mixture_rows, "swiss_roll": swiss_roll_rows}[prior.kind](prior, words, classes)
     first, count = offset * prior.dim, n * prior.dim
     blocks = -(-(first % 4 + count) // 4)
-    x0, x1, x2, x3 = random_words(seed, step, stream, first // 4, blocks).T
-    lanes = [*box_muller(x0, x1, prior.std), *box_muller(x2, x3, prior.std)]
-    return np.stack(lanes, axis=1).reshape(-1)[first % 4 :][:count].reshape(n, prior.dim)
+    words = random_words(seed, step, stream, first // 4, blocks)
+    if prior.kind == "normal":
+        x0, x1, x2, x3 = words.T
+        elements = np.stack([*box_muller(x0, x1, prior.std), *box_muller(x2, x3, prior.std)], axis=1)
+    else:
+        elements = symmetric_uniform(words, prior.bound)
+    return elements.reshape(-1)[first % 4 :][:count].reshape(n, prior.dim)
 
 
 def assemble_discriminator_batch(
-    codes: np.ndarray, prior, n_prior: int, *, seed: int, step: int, offset: int = 0
+    codes: np.ndarray,
+    prior,
+    n_prior: int,
+    *,
+    seed: int,
+    step: int,
+    offset: int = 0,
+    labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Twin of `aae.ops.assemble_discriminator_batch`."""
     batch = np.concatenate([codes, sample_prior(prior, n_prior, seed=seed, step=step, offset=offset)])
     targets = np.concatenate([np.zeros((len(codes), 1), F32), np.ones((n_prior, 1), F32)])
+    if labels is not None:
+        drawn = draw_classes(prior, n_prior, seed=seed, step=step, offset=offset)
+        one_hot = np.eye(prior.classes, dtype=F32)[np.concatenate([labels, drawn])]
+        batch = np.concatenate([batch, one_hot], axis=1)
     return batch, targets
 
 
