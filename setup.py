@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybind11.setup_helpers import Pybind11Extension, build_ext
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
@@ -137,4 +137,5 @@ extension = Pybind11Extension(
     cxx_std=17,
 )
 
+ParallelCompile().install()  # as many compilers as processors
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
