@@ -13,18 +13,12 @@ BUILT = aae_native.build_info()
 
 
 def build(folder, **environment):
-    command = [
-        sys.executable,
-        "setup.py",
-        "-q",
-        "build_ext",
-        f"--build-lib={folder}",
-        f"--build-temp={folder / 'temp'}",
-    ]
+    folders = f"--build-lib={folder}", f"--build-temp={folder}/temp"
+    command = [sys.executable, "setup.py", "-q", "build_ext", *folders]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True)
 
 
-def fake_nvcc(home, **answers):
+def fake_nvcc(home, answers):
     """A toolkit of which only nvcc's answers are there: version, architectures, folders of libraries."""
     cases = "".join(f"--{option}) echo '{answer}' ;;\n" for option, answer in answers.items())
     nvcc = home / "bin" / "nvcc"
@@ -54,8 +48,7 @@ VERSION = {"version": "Cuda compilation tools, release 11.4, V11.4.1"}
 )
 def test_demanded_but_not_there(tmp_path, answers, missing):
     if answers is not None:
-        answers = {option.replace("_", "-"): answer for option, answer in answers.items()}
-        fake_nvcc(tmp_path / "home", **answers)
+        fake_nvcc(tmp_path / "home", answers)
     result = build(tmp_path / "build", AAE_CUDA="1", CUDA_HOME=str(tmp_path / "home"))
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1] == f"setup.py: AAE_CUDA=1, but {missing}"
@@ -93,14 +86,14 @@ except errors.InputError as error:
 
 
 @pytest.mark.skipif(not BUILT["cuda"], reason="built without CUDA, which the other tests then are about")
-def test_built_without_cuda(tmp_path):
-    result = build(tmp_path, AAE_CUDA="0")
+def test_built_without_a_toolkit(tmp_path):
+    result = build(tmp_path, AAE_CUDA="auto", CUDA_HOME=str(tmp_path))
     assert result.returncode == 0, result.stderr
     paths = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     run = subprocess.run([sys.executable, "-c", WITHOUT_CUDA], cwd=tmp_path, env=paths, capture_output=True, text=True)
     assert run.stdout.splitlines() == [
-        "False AAE_CUDA=0",
+        "False AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin",
         "0x6627e8d5",
-        "philox4x32: got tensors on a CUDA device, but the native extension was built without CUDA (AAE_CUDA=0); "
-        "build it with AAE_CUDA=1 where nvcc is",
+        "philox4x32: got tensors on a CUDA device, but the native extension was built without CUDA "
+        "(AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin); build it with AAE_CUDA=1 where nvcc is",
     ]
