@@ -103,6 +103,10 @@ def sample_prior(
     """
     op = "sample_prior"
     _check_prior(op, prior)
+    direct = out is not None and labels is None and device is None and _nobody_watches()
+    if direct and aae_native.sample_directly(prior.native, n, seed, step, stream, offset, out):
+        increment_version(out)
+        return out
     _check_rows(op, n, offset, prior.dim)
     if out is None:
         samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
@@ -176,6 +180,12 @@ def assemble_discriminator_batch(
     """
     op = "assemble_discriminator_batch"
     _check_prior(op, prior)
+    if labels is None and _nobody_watches():
+        made = aae_native.assemble_directly(prior.native, codes, n_prior, seed, step, offset, out)
+        if made is not None:
+            if out is not None:
+                increment_version(out)
+            return made
     _check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
     _check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
     step, late_step = _check_draw(op, seed, step, 0, codes.device)
@@ -257,6 +267,10 @@ def draw_minibatch(
     [0, 1] with every pixel v the nearest float32 to v / 255, and their indices, int64 `[n]`.
     """
     op = "draw_minibatch"
+    direct = out is not None and _nobody_watches()
+    if direct and aae_native.draw_directly(images, n, seed, step, stream, offset, out):
+        increment_version(out)
+        return out
     _check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
     if not 0 < images.shape[0] < 2**32:
         raise ValueError(f"{op}: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
@@ -315,12 +329,14 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 # --- around the kernels ---------------------------------------------------------------------------
 
 
-def _is_plain(*tensors):
-    """Whether the CPU kernel may be called as it is: the dispatcher costs more than a training step's whole batch.
+def _nobody_watches():
+    """Whether a CPU kernel may be called past PyTorch's dispatcher, which costs more than a step's whole batch."""
+    return not torch.compiler.is_compiling() and not torch._C._len_torch_dispatch_stack()
 
-    It may where nobody else wants to know: no compilation, no dispatch mode, no subclass of Tensor.
-    """
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+
+def _is_plain(*tensors):
+    """The same for these tensors: on the CPU, and of no subclass that would want to know."""
+    if not _nobody_watches():
         return False
     for tensor in tensors:  # noqa: SIM110  (all() takes three times as long)
         if type(tensor) is not Tensor or not tensor.is_cpu:
