@@ -20,7 +20,8 @@ Arguments of the same name mean the same everywhere:
             sees to the range: looking would wait for the device)
     out     contiguous tensors to fill in place of new ones, disjoint from the other arguments; they are returned
 
-A wrong type raises TypeError and a wrong value ValueError, naming op and argument.
+A wrong type raises TypeError and a wrong value ValueError, naming op and argument. Tensors on a GPU raise
+InputError where the extension was built without CUDA.
 """
 
 from enum import IntEnum

@@ -27,11 +27,11 @@ inline bool overlap(const Array& a, const Array& b) {
 }
 
 // Throws where the first `written` of the arrays overlap each other or one of the rest.
-inline void check_disjoint(const std::string& op, size_t written, std::initializer_list<Array> arrays) {
+inline void check_disjoint(const char* op, size_t written, std::initializer_list<Array> arrays) {
   for (const Array* a = arrays.begin(); a != arrays.begin() + written; ++a)
     for (const Array* b = a + 1; b != arrays.end(); ++b)
       if (overlap(*a, *b))
-        throw std::invalid_argument(op + ": " + a->name + " must not overlap " + b->name +
+        throw std::invalid_argument(std::string(op) + ": " + a->name + " must not overlap " + b->name +
                                     ", but they share memory");
 }
 
