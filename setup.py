@@ -1,9 +1,24 @@
-"""Builds the native extension `aae_native`; everything else about the package is in pyproject.toml."""
+"""Builds the native extension `aae_native`; everything else about the package is in pyproject.toml.
 
+The environment variable AAE_CUDA says whether the CUDA kernels, csrc/cuda/, are compiled too:
+
+    auto   where a CUDA toolkit is found (the default); neither the build nor the import needs a GPU
+    1      yes: the build fails where none is found
+    0      no
+
+The toolkit is that of CUDA_HOME where that is set, else of the nvcc on the PATH, else /usr/local/cuda.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
 
 ROOT = Path(__file__).resolve().parent
@@ -13,15 +28,114 @@ from pipeline.extension import source_digest  # noqa: E402  (the build's path do
 
 # Contraction and fast-math would change the random numbers; errno and traps only keep loops from vectorising.
 FLAGS = ["-O3", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+NVCC_FLAGS = ["-O3", "-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"]
+
+# Machine code for each also runs on the later GPUs of its generation; the highest becomes PTX too, which
+# drivers compile for generations to come.
+COMPUTE_CAPABILITIES = [80, 90, 100, 120]
+
+
+def sources(pattern: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob(pattern))
+
+
+def quoted(text: str) -> str:
+    """A string literal of C++."""
+    return json.dumps(text)
+
+
+class NoToolkitError(Exception):
+    """What is missing for a build with CUDA, in a few words."""
+
+
+@dataclass
+class Toolkit:
+    nvcc: str
+    version: str
+    architectures: list[str]  # sm_80, ..., and compute_120 for PTX
+    library_folders: list[str]
+
+    @classmethod
+    def find(cls) -> "Toolkit":
+        home = os.environ.get("CUDA_HOME")
+        folders = f"{home}/bin" if home else f"{os.environ['PATH']}:/usr/local/cuda/bin"
+        nvcc = shutil.which("nvcc", path=folders)
+        if nvcc is None:
+            raise NoToolkitError(f"there is no nvcc in {'CUDA_HOME/bin' if home else 'PATH or /usr/local/cuda/bin'}")
+
+        def ask(*arguments: str) -> str:
+            answer = subprocess.run([nvcc, *arguments], capture_output=True, text=True)
+            if answer.returncode:
+                raise NoToolkitError(f"nvcc {' '.join(arguments)} says: {answer.stderr.strip()}")
+            return answer.stdout + answer.stderr
+
+        version = re.search(r"V([\d.]+)", ask("--version"))[1]
+        known = ask("--list-gpu-arch").split()
+        capabilities = [number for number in COMPUTE_CAPABILITIES if f"compute_{number}" in known]
+        if not capabilities:
+            raise NoToolkitError(f"nvcc {version} compiles for none of the capabilities {COMPUTE_CAPABILITIES}")
+        # Where nvcc would look itself: NVIDIA's, conda's and the distributions' toolkits are laid out differently.
+        libraries = re.findall(r'"-L(.*?)"', ask("--dryrun", "-x", "cu", os.devnull, "-o", os.devnull))
+        if not any((Path(folder) / "libcudart_static.a").is_file() for folder in libraries):
+            raise NoToolkitError(f"nvcc {version} comes without libcudart_static.a")
+        architectures = [f"sm_{number}" for number in capabilities] + [f"compute_{capabilities[-1]}"]
+        return cls(nvcc, version, architectures, libraries)
+
+    def compile(self, files: list[str], folder: Path) -> list[str]:
+        """Compiles .cu files to objects in `folder`, which it returns."""
+        folder.mkdir(parents=True, exist_ok=True)
+        targets = [f"-gencode=arch={code.replace('sm', 'compute')},code={code}" for code in self.architectures]
+        command = [self.nvcc, *NVCC_FLAGS, *targets, "-Xcompiler=-fPIC", "--threads=0", f"-odir={folder}", "-c", *files]
+        if subprocess.run(command, cwd=ROOT).returncode:
+            raise SystemExit("setup.py: nvcc failed (see above); AAE_CUDA=0 builds without CUDA")
+        return [str(folder / Path(file).with_suffix(".o").name) for file in files]
+
+
+class BuildExtension(build_ext):
+    """Compiles the .cu files too, and tells the module what was built and why."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        # Files that are no newer than the last build do not tell whether AAE_CUDA and the toolkit are as they were.
+        self.force = True
+
+    def build_extension(self, extension):
+        toolkit, reason = self.choose_toolkit()
+        if toolkit:
+            extension.extra_objects = toolkit.compile(sources("*.cu"), Path(self.build_temp).resolve())
+            extension.library_dirs += toolkit.library_folders
+            extension.libraries += ["cudart_static", "rt", "dl", "pthread"]
+            extension.define_macros += [
+                ("AAE_CUDA_TOOLKIT", quoted(toolkit.version)),
+                ("AAE_CUDA_ARCHITECTURES", quoted(" ".join(toolkit.architectures))),
+                ("AAE_CUDA_FLAGS", quoted(" ".join(NVCC_FLAGS))),
+            ]
+        extension.define_macros.append(("AAE_CUDA_REASON", quoted(reason)))
+        super().build_extension(extension)
+
+    @staticmethod
+    def choose_toolkit() -> tuple[Toolkit | None, str]:
+        wanted = os.environ.get("AAE_CUDA", "auto")
+        if wanted not in ("auto", "0", "1"):
+            raise SystemExit(f"setup.py: AAE_CUDA must be auto, 0 or 1, got '{wanted}'")
+        if wanted == "0":
+            return None, "AAE_CUDA=0"
+        try:
+            toolkit = Toolkit.find()
+        except NoToolkitError as missing:
+            if wanted == "1":
+                raise SystemExit(f"setup.py: AAE_CUDA=1, but {missing}") from missing
+            return None, f"AAE_CUDA=auto, and {missing}"
+        return toolkit, f"AAE_CUDA={wanted}, and nvcc {toolkit.version} was found"
+
 
 extension = Pybind11Extension(
     "aae_native",
-    sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob("*.cpp")),
-    depends=["setup.py", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob("*.h"))],
-    define_macros=[("AAE_SOURCE_DIGEST", f'"{source_digest(ROOT)}"'), ("AAE_FLAGS", f'"{" ".join(FLAGS)}"')],
+    sources("*.cpp"),
+    define_macros=[("AAE_SOURCE_DIGEST", quoted(source_digest(ROOT))), ("AAE_FLAGS", quoted(" ".join(FLAGS)))],
     extra_compile_args=FLAGS,
     cxx_std=17,
 )
 
-ParallelCompile(default=0).install()  # a compiler a core
-setup(ext_modules=[extension])
+ParallelCompile().install()  # as many compilers as processors
+setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

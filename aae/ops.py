@@ -20,7 +20,8 @@ Arguments of the same name mean the same everywhere:
             sees to the range: looking would wait for the device)
     out     contiguous tensors to fill in place of new ones, disjoint from the other arguments; they are returned
 
-A wrong type raises TypeError and a wrong value ValueError, naming op and argument.
+A wrong type raises TypeError and a wrong value ValueError, naming op and argument. Tensors on a GPU raise
+InputError where the extension was built without CUDA.
 """
 
 from enum import IntEnum
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from aae.errors import InputError
 from aae.priors import Prior
 
 
@@ -65,7 +67,9 @@ def _philox4x32_cpu(counter, key):
 
 
 def _philox4x32_cuda(counter, key):
-    return _philox4x32_cpu(counter.cpu(), key.cpu()).to(counter.device)
+    words = torch.empty_like(counter)
+    _launch("philox4x32", counter.device, counter.data_ptr(), key.data_ptr(), words.data_ptr(), len(counter))
+    return words
 
 
 def _philox4x32_fake(counter, key):
@@ -100,6 +104,10 @@ def sample_prior(
     """
     op = "sample_prior"
     _check_prior(op, prior)
+    direct = out is not None and labels is None and device is None and _nobody_watches()
+    if direct and aae_native.sample_directly(prior.native, n, seed, step, stream, offset, out):
+        increment_version(out)
+        return out
     _check_rows(op, n, offset, prior.dim)
     if out is None:
         samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
@@ -131,10 +139,11 @@ def _sample_prior_cpu(out, labels, late_step, kind, classes, parameters, seed, s
     _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset)
 
 
-def _sample_prior_cuda(out, labels, late_step, *rest):
-    samples = torch.empty_like(out, device="cpu")
-    _sample_prior_cpu(samples, _to_cpu(labels), _to_cpu(late_step), *rest)
-    out.copy_(samples)
+def _sample_prior_cuda(out, labels, late_step, kind, classes, parameters, seed, step, stream, offset):
+    _launch(
+        "sample_prior", out.device, aae_native.Prior(kind, out.shape[1], classes, parameters),
+        _address(labels), out.data_ptr(), len(out), seed, step, _address(late_step), stream, offset,
+    )  # fmt: skip
 
 
 torch.library.define(
@@ -172,6 +181,12 @@ def assemble_discriminator_batch(
     """
     op = "assemble_discriminator_batch"
     _check_prior(op, prior)
+    if labels is None and _nobody_watches():
+        made = aae_native.assemble_directly(prior.native, codes, n_prior, seed, step, offset, out)
+        if made is not None:
+            if out is not None:
+                increment_version(out)
+            return made
     _check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
     _check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
     step, late_step = _check_draw(op, seed, step, 0, codes.device)
@@ -213,11 +228,15 @@ def _assemble_discriminator_batch_cpu(
     _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset)
 
 
-def _assemble_discriminator_batch_cuda(batch, targets, codes, labels, late_step, *rest):
-    made = torch.empty_like(batch, device="cpu"), torch.empty_like(targets, device="cpu")
-    _assemble_discriminator_batch_cpu(*made, codes.cpu(), _to_cpu(labels), _to_cpu(late_step), *rest)
-    batch.copy_(made[0])
-    targets.copy_(made[1])
+def _assemble_discriminator_batch_cuda(
+    batch, targets, codes, labels, late_step, kind, classes, parameters, seed, step, offset
+):
+    n, dim = codes.shape
+    _launch(
+        "assemble_discriminator_batch", codes.device, aae_native.Prior(kind, dim, classes, parameters),
+        codes.data_ptr(), _address(labels), batch.data_ptr(), targets.data_ptr(), n, len(targets) - n,
+        seed, step, _address(late_step), Stream.PRIOR, offset,
+    )  # fmt: skip
 
 
 torch.library.define(
@@ -249,6 +268,10 @@ def draw_minibatch(
     [0, 1] with every pixel v the nearest float32 to v / 255, and their indices, int64 `[n]`.
     """
     op = "draw_minibatch"
+    direct = out is not None and _nobody_watches()
+    if direct and aae_native.draw_directly(images, n, seed, step, stream, offset, out):
+        increment_version(out)
+        return out
     _check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
     if not 0 < images.shape[0] < 2**32:
         raise ValueError(f"{op}: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
@@ -287,13 +310,11 @@ def _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, o
     )
 
 
-def _draw_minibatch_cuda(drawn, indices, images, late_step, *rest):
-    no_pixels, on_cpu = images.new_empty(images.shape[0], 0, device="cpu"), torch.empty_like(indices, device="cpu")
-    _draw_minibatch_cpu(torch.empty(len(on_cpu), 0, device="cpu"), on_cpu, no_pixels, _to_cpu(late_step), *rest)
-    indices.copy_(on_cpu)
-    # A table made on the CPU, because CUDA divides by a constant through its reciprocal, which rounds twice.
-    values = torch.arange(256, dtype=torch.float32, device="cpu") / 255
-    drawn.copy_(values.to(images.device)[images[indices].int()])
+def _draw_minibatch_cuda(drawn, indices, images, late_step, seed, step, stream, offset):
+    _launch(
+        "draw_minibatch", images.device, images.data_ptr(), *images.shape, drawn.data_ptr(), indices.data_ptr(),
+        len(indices), seed, step, _address(late_step), stream, offset,
+    )  # fmt: skip
 
 
 torch.library.define(
@@ -309,12 +330,14 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 # --- around the kernels ---------------------------------------------------------------------------
 
 
-def _is_plain(*tensors):
-    """Whether the CPU kernel may be called as it is: the dispatcher costs more than a training step's whole batch.
+def _nobody_watches():
+    """Whether a CPU kernel may be called past PyTorch's dispatcher, which costs more than a step's whole batch."""
+    return not torch.compiler.is_compiling() and not torch._C._len_torch_dispatch_stack()
 
-    It may where nobody else wants to know: no compilation, no dispatch mode, no subclass of Tensor.
-    """
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+
+def _is_plain(*tensors):
+    """The same for these tensors: on the CPU, and of no subclass that would want to know."""
+    if not _nobody_watches():
         return False
     for tensor in tensors:  # noqa: SIM110  (all() takes three times as long)
         if type(tensor) is not Tensor or not tensor.is_cpu:
@@ -333,14 +356,22 @@ def _address(tensor):
     return 0 if tensor is None else tensor.data_ptr() or tensor.element_size()
 
 
-def _to_cpu(tensor):
-    return None if tensor is None else tensor.cpu()
-
-
 def _read_step(op, late_step):
     step = late_step.item()
     _check_range(op, "step", step, 2**48)
     return step
+
+
+def _launch(op, device, *arguments):
+    """Queues a native CUDA kernel on the device's current stream, where PyTorch queues its own."""
+    kernel = getattr(aae_native, f"{op}_cuda", None)
+    if kernel is None:
+        reason = aae_native.build_info()["cuda_reason"]
+        raise InputError(
+            f"{op}: got tensors on a CUDA device, but the native extension was built without CUDA ({reason}); "
+            "build it with AAE_CUDA=1 where nvcc is"
+        )
+    kernel(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
 
 
 # --- checks ---------------------------------------------------------------------------------------

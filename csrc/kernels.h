@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "items.h"
 #include "priors.h"
 
 namespace aae {
@@ -35,5 +36,17 @@ void uniform_cpu(const uint32_t* words, float* out, int64_t n);
 void log32_cpu(const float* u, float* out, int64_t n);
 void cos_sin_turn_cpu(const uint32_t* words, float* cos, float* sin, int64_t n);
 void normal_from_words_cpu(const uint32_t* words, float* out, int64_t pairs, float std);  // [pairs, 2]
+
+// The ops on a GPU, which only a build with CUDA has: the items of items.h, queued on a stream of the device
+// that holds the arrays. They throw std::runtime_error where CUDA refuses.
+struct CudaStream {
+  int device;
+  void* handle;  // a cudaStream_t
+};
+
+void philox4x32_cuda(const PhiloxItems& items, const CudaStream& stream);
+void sample_prior_cuda(const PriorItems& items, const CudaStream& stream);
+void assemble_discriminator_batch_cuda(const DiscriminatorBatchItems& items, const CudaStream& stream);
+void draw_minibatch_cuda(const MinibatchItems& items, const CudaStream& stream);
 
 }  // namespace aae

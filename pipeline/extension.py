@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def source_digest(root: Path = ROOT) -> str:
     """SHA-256 over the names and contents of setup.py and the sources in csrc/, as 64 hex digits."""
-    sources = [path for path in (root / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cuh", ".cu"}]
+    sources = [path for path in (root / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu"}]
     digest = hashlib.sha256()
     for path in sorted([root / "setup.py", *sources], key=lambda path: path.relative_to(root).as_posix()):
         name, content = path.relative_to(root).as_posix().encode(), path.read_bytes()

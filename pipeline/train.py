@@ -115,11 +115,16 @@ def publish(snapshot: Path, run: str) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `device: auto|cpu|cuda` means on this machine."""
+    """The device that `device: auto|cpu|cuda` means on this machine, with this extension."""
+    info = aae_native.build_info()
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device: cuda, but PyTorch sees no CUDA device; allowed here: auto, cpu")
+    if name == "cuda" and not info["cuda"]:
+        raise InputError(
+            f"device: cuda, but the extension has no CUDA ({info['cuda_reason']}); allowed here: auto, cpu"
+        )
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() and info["cuda"] else "cpu"
     return torch.device(name)
 
 

@@ -2,15 +2,21 @@
 
 import hashlib
 
+import pytest
 import torch
 
 from aae import ops
-from aae.priors import NormalPrior
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 DRAW = {"seed": 20151118, "step": 2**40 + 7, "stream": 9}
 SHA256 = {
     "prior": "31a45e67d38a0ecac689aec631caa5d494cf0fe8534e14f29c82ae37026625a2",
     "minibatch": "0ebeff15f2ed3664f8e70d36aae401633a7e2685f67aa1da8a172b6bfee371a8",
+    "NormalPrior": "d1906f33ad18bbb63947f2d9c07149737c468a8a11f291ae6e27de45ea463db1",
+    "UniformPrior": "ac2af37109b30a035c04eca7294e75714bc44ac99ac97f1221c725424b17af97",
+    "MixturePrior": "65bb184479315a11821d2f8aae10b4a79feb6a341ba888a2fa63a482c2f91afb",
+    "SwissRollPrior": "72253bb5d5b168ac8e3671a242022e32b544d198d48ee890f2c6e5b4cf2ca1b0",
+    "labels": "90dba55802be7661c313a5b8918e13487fabc666c6f7ce6c07a963a6fd680d19",
 }
 
 
@@ -26,6 +32,27 @@ def test_prior(isa):
     near = ops.sample_prior(NormalPrior(2), 400_003, **DRAW)
     far = ops.sample_prior(NormalPrior(3, 5.0), 400_003, offset=2**33 + 1, **DRAW)
     assert sha256(near, far) == SHA256["prior"]
+
+
+@pytest.mark.parametrize("prior", [NormalPrior(2), UniformPrior(2), MixturePrior(), SwissRollPrior()], ids=str)
+def test_ten_million_values(prior, isa):
+    """The index of the block crosses 2^32 half-way: there are two rows of an element-wise prior to a block."""
+    half_way = 2**32 if prior.classes else 2**33
+    samples = ops.sample_prior(prior, 5_000_000, offset=half_way - 2_500_001, **DRAW)
+    assert sha256(samples) == SHA256[type(prior).__name__]
+
+
+def test_labels(isa):
+    labels = torch.arange(100_003) % 10
+    batches = [
+        ops.assemble_discriminator_batch(torch.ones(5, 2), prior, 100_003, seed=1, step=2**40, labels=labels[:5])
+        for prior in (MixturePrior(), SwissRollPrior())
+    ]
+    samples = [
+        ops.sample_prior(prior, 100_003, labels=labels, offset=2**33 + 1, **DRAW)
+        for prior in (MixturePrior(), SwissRollPrior())
+    ]
+    assert sha256(*batches[0], *batches[1], *samples) == SHA256["labels"]
 
 
 def test_minibatch(isa):

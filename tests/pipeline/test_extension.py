@@ -24,8 +24,9 @@ def test_another_checkout_of_the_same_sources_shares_the_build(checkout):
     check_extension(checkout)
 
 
-def test_changed_source(checkout):
-    with (checkout / "csrc" / "normal.h").open("a") as file:
+@pytest.mark.parametrize("source", ["setup.py", "csrc/bindings.cpp", "csrc/normal.h", "csrc/cuda/sample_prior_cuda.cu"])
+def test_changed_source(checkout, source):
+    with (checkout / source).open("a") as file:
         file.write("\n")
     with pytest.raises(InputError, match=r"built from other sources than csrc/ and setup.py; run `make env`"):
         check_extension(checkout)

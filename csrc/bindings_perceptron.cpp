@@ -1,21 +1,19 @@
 // The classes of aae_native that aae/backprop_cpu.py uses. Arrays come as addresses, as in bindings.cpp.
 #include <pybind11/pybind11.h>
 
+#include "bindings.h"
 #include "perceptron.h"
 
 namespace py = pybind11;
 
 namespace {
 
-template <class T = float>
-T* at(uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
+float* at(uintptr_t address) { return aae::at<float>(address); }
 
 }  // namespace
 
 void bind_perceptron(py::module_& m) {
-  using namespace aae;
+  using aae::AdamStep, aae::Linear, aae::Moments, aae::SparseInputs;
   using py::literals::operator""_a;
   const auto release = py::call_guard<py::gil_scoped_release>();
 
@@ -41,32 +39,32 @@ void bind_perceptron(py::module_& m) {
            "inputs"_a, "outputs"_a, "weight"_a, "bias"_a)
       .def("forward",
            [](const Linear& self, uintptr_t x, uintptr_t y, int64_t n, bool relu) {
-             linear_forward(self, at(x), at(y), n, relu);
+             aae::linear_forward(self, at(x), at(y), n, relu);
            },
            "x"_a, "y"_a, "n"_a, "relu"_a, release)
       .def("forward",
            [](const Linear& self, const SparseInputs& x, uintptr_t y, bool relu) {
-             linear_forward(self, x, at(y), relu);
+             aae::linear_forward(self, x, at(y), relu);
            },
            "x"_a, "y"_a, "relu"_a, release)
       .def("backward",
            [](const Linear& self, uintptr_t gradient, uintptr_t x, uintptr_t in_inputs, int64_t n, bool relu) {
-             linear_backward(self, at(gradient), at(x), at(in_inputs), n, relu);
+             aae::linear_backward(self, at(gradient), at(x), at(in_inputs), n, relu);
            },
            "gradient"_a, "x"_a, "in_inputs"_a, "n"_a, "relu"_a, release)
       .def("update",
            [](const Linear& self, uintptr_t x, uintptr_t gradient, int64_t n, const Moments& moments,
-              const AdamStep& adam) { linear_update(self, at(x), at(gradient), n, moments, adam); },
+              const AdamStep& adam) { aae::linear_update(self, at(x), at(gradient), n, moments, adam); },
            "x"_a, "gradient"_a, "n"_a, "moments"_a, "adam"_a, release)
       .def("update",
            [](const Linear& self, SparseInputs& x, uintptr_t gradient, const Moments& moments, const AdamStep& adam) {
-             linear_update(self, x, at(gradient), moments, adam);
+             aae::linear_update(self, x, at(gradient), moments, adam);
            },
            "x"_a, "gradient"_a, "moments"_a, "adam"_a, release);
 
   m.def("cross_entropy",
         [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {
-          return cross_entropy(at(logits), at(targets), target, n, outputs, scale);
+          return aae::cross_entropy(at(logits), at(targets), target, n, outputs, scale);
         },
         "logits"_a, "targets"_a, "target"_a, "n"_a, "outputs"_a, "scale"_a, release);
 }

@@ -1,0 +1,71 @@
+"""Threads share long calls and change no bit."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import aae_native
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aae import ops
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+
+PRIORS = [NormalPrior(2), NormalPrior(5), UniformPrior(3), MixturePrior(), SwissRollPrior()]
+LONG = 100_000  # values: long enough for several threads
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = aae_native.get_threads()
+    yield
+    aae_native.set_threads(before)
+
+
+def sample(prior, step, rows=LONG, offset=0):
+    labels = torch.arange(rows) % prior.classes if prior.classes else None
+    return ops.sample_prior(prior, rows, seed=1, step=step, offset=offset, labels=labels)
+
+
+@given(
+    prior=st.sampled_from(PRIORS),
+    rows=st.integers(LONG // 3, LONG),
+    offset=st.integers(0, 9) | st.integers(2**32 - LONG, 2**32 + LONG),
+    count=st.integers(2, 9),
+)
+def test_any_number_of_threads_gives_the_same_bits(prior, rows, offset, count):
+    aae_native.set_threads(1)
+    alone = sample(prior, 0, rows, offset)
+    aae_native.set_threads(count)
+    assert torch.equal(sample(prior, 0, rows, offset), alone)
+
+
+def test_at_first_as_many_threads_as_cores():
+    assert aae_native.get_threads() == len(os.sched_getaffinity(0))
+
+
+def test_set_threads_refuses_none():
+    with pytest.raises(ValueError, match="set_threads: n must be at least 1, got 0"):
+        aae_native.set_threads(0)
+
+
+def test_python_threads_may_call_at_once():
+    aae_native.set_threads(1)
+    expected = [sample(NormalPrior(2), step) for step in range(20)]
+    aae_native.set_threads(3)
+    with ThreadPoolExecutor(4) as executor:
+        for got, alone in zip(
+            executor.map(lambda step: sample(NormalPrior(2), step), range(20)), expected, strict=True
+        ):
+            assert torch.equal(got, alone)
+
+
+def test_the_child_of_a_fork_works_alone():
+    aae_native.set_threads(2)
+    expected = sample(NormalPrior(2), 0).numpy().tobytes()  # starts the threads, which the child does not have
+    child = os.fork()
+    if child == 0:
+        # NumPy compares, because PyTorch's own threads do not survive a fork.
+        os._exit(0 if sample(NormalPrior(2), 0).numpy().tobytes() == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
