@@ -100,7 +100,7 @@ def sample_prior(
     """Rows `offset` to `offset + n` of the prior's samples at this step: float32 `[n, prior.dim]`.
 
     A row of a prior with classes is drawn from the class that `labels` `[n]` says, or else from one that
-    `Stream.CLASS` draws. `device` is the CPU where neither it nor `out` says otherwise.
+    `Stream.CLASS` draws. Without `out`, the samples are on `device`, or else on the CPU.
     """
     op = "sample_prior"
     _check_prior(op, prior)
@@ -113,7 +113,9 @@ def sample_prior(
         samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
     else:
         samples = out
-        _check_tensor(op, "out", out, torch.float32, (n, prior.dim), device)
+        if device is not None:
+            raise ValueError(f"{op}: device must be left out where there is out, got {device}")
+        _check_tensor(op, "out", out, torch.float32, (n, prior.dim))
     step, late_step = _check_draw(op, seed, step, stream, samples.device)
     if labels is not None:
         _check_labels(op, prior, labels, n, samples.device)

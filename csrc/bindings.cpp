@@ -36,7 +36,7 @@ void check_labels(const char* op, uintptr_t labels, int64_t n, int32_t classes) 
                                   "), got " + std::to_string(label[i]) + " at " + std::to_string(i));
 }
 
-// Values of about ten microseconds' work: below that, giving up the interpreter's lock costs more than it gives.
+// Values of some ten microseconds' work: for less, no other thread waits for the interpreter's lock long enough.
 constexpr int64_t kLong = 1 << 14;
 
 class ReleaseGilIfLong {

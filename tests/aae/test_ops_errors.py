@@ -175,6 +175,11 @@ ERRORS = [
         TypeError,
         "sample_prior: out must be torch.float32, got torch.float64",
     ),
+    (
+        lambda: ops.sample_prior(PRIOR, 3, out=CODES, device="cpu", **DRAW),
+        ValueError,
+        "sample_prior: device must be left out where there is out, got cpu",
+    ),
     (lambda: ops.sample_prior(PRIOR, 2, out=CODES, **DRAW), ValueError, r"out must be \[2, 2\], got \[3, 2\]"),
     (
         lambda: ops.sample_prior(PRIOR, 3, out=torch.zeros(2, 3).T, **DRAW),
