@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from aae import ops
+from aae import ops, reference
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 DRAW = {"seed": 20151118, "step": 2**40 + 7, "stream": 9}
@@ -40,6 +40,15 @@ def test_ten_million_values(prior, isa):
     half_way = 2**32 if prior.classes else 2**33
     samples = ops.sample_prior(prior, 5_000_000, offset=half_way - 2_500_001, **DRAW)
     assert sha256(samples) == SHA256[type(prior).__name__]
+
+
+@pytest.mark.parametrize("prior", [NormalPrior(3), UniformPrior(3), MixturePrior(), SwissRollPrior()], ids=str)
+def test_every_small_size_at_odd_offsets(prior, isa):
+    """Tails of vectors and blocks, next to where the index's high half changes."""
+    for offset in (1, 2**32 - 7, 2**34 // 3 - 9):
+        for n in range(70):
+            samples = ops.sample_prior(prior, n, offset=offset, **DRAW).numpy()
+            assert samples.tobytes() == reference.sample_prior(prior, n, offset=offset, **DRAW).tobytes()
 
 
 def test_labels(isa):
