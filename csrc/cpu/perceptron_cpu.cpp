@@ -96,12 +96,10 @@ void SparseInputs::gather_columns() {
   parallel_for(parts, [&](int64_t part) {
     const Range range = cut(columns, 16, part, parts);
     for (int64_t i = 0; i < rows; ++i) {
-      const Entry* entries = &by_row[i * columns];
-      for (int32_t e = 0; e < row_count[i]; ++e) {
-        const int32_t j = entries[e].index;
-        if (j >= range.begin && j < range.end)
-          by_column[j * rows + column_count[j]++] = {static_cast<int32_t>(i), entries[e].value};
-      }
+      const Entry *begin = &by_row[i * columns], *end = begin + row_count[i];
+      const auto before = [](const Entry& entry, int64_t column) { return entry.index < column; };
+      for (const Entry* e = std::lower_bound(begin, end, range.begin, before); e != end && e->index < range.end; ++e)
+        by_column[e->index * rows + column_count[e->index]++] = {static_cast<int32_t>(i), e->value};
     }
   });
 }
@@ -118,13 +116,23 @@ void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool r
 
 void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
                      bool relu) {
-  // What is computed is the transpose, [inputs, n] = weight [inputs, outputs] times the gradient's [outputs, n]: the
-  // gradient is smaller than the weight, and one of them has to be turned round.
-  thread_local std::vector<float> turned;
-  turned.resize(layer.outputs * n);
-  float* to = turned.data();
-  share(layer.outputs, 1, [&](Range outputs, Range) { transpose(gradient, n, layer.outputs, outputs, to); });
-  share(layer.inputs, 1, [&](Range inputs, Range) { loops().backward(layer, to, x, in_inputs, n, inputs, relu); });
+  // What is wanted is gradient [n, outputs] times the transpose of the weight [inputs, outputs]. For a large weight it
+  // takes less to turn round the gradient, and the result, which is then the transpose of what is wanted.
+  const bool small_weight = layer.inputs * layer.outputs < n * (layer.inputs + layer.outputs);
+  thread_local std::vector<float> buffer;
+  buffer.resize(layer.outputs * (small_weight ? layer.inputs : n));
+  float* turned = buffer.data();
+  if (small_weight) {
+    transpose(layer.weight, layer.inputs, layer.outputs, {0, layer.outputs}, turned);
+    share(n, layer.inputs, [&](Range rows, Range inputs) {
+      loops().backward(layer, gradient, turned, x, in_inputs, rows, inputs, relu);
+    });
+  } else {
+    share(layer.outputs, 1, [&](Range outputs, Range) { transpose(gradient, n, layer.outputs, outputs, turned); });
+    share(layer.inputs, 1, [&](Range inputs, Range) {
+      loops().backward_turned(layer, turned, x, in_inputs, n, inputs, relu);
+    });
+  }
 }
 
 void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,

@@ -14,8 +14,10 @@ struct Range {
 struct PerceptronLoops {
   int64_t width;  // of a vector: parts begin at multiples of it
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
-  void (*backward)(const Linear&, const float* turned, const float* x, float* in_inputs, int64_t n, Range inputs,
-                   bool relu);  // turned [outputs, n]: the transpose of the gradient
+  void (*backward)(const Linear&, const float* gradient, const float* turned, const float* x, float* in_inputs,
+                   Range rows, Range inputs, bool relu);  // turned [outputs, inputs]: the transpose of the weight
+  void (*backward_turned)(const Linear&, const float* turned, const float* x, float* in_inputs, int64_t n,
+                          Range inputs, bool relu);  // turned [outputs, n]: the transpose of the gradient
   void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
                  Range inputs, Range outputs);
   int32_t (*gather)(const float* x, int64_t columns, SparseInputs::Entry* entries);  // one row; returns the count

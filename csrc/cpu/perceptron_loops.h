@@ -136,9 +136,14 @@ void multiply_panel(Strided<transposed> a, Range rows, const float* b, int64_t s
   float first[room] = {};
   if (start != nullptr) std::copy_n(start + column, count, first);
 
+  // While this panel is multiplied, the next is fetched, a share of its rows with each tile.
+  const float* next = b + column + count;
+  const int64_t share = terms * kRows / (rows.end - rows.begin) + 1;
   alignas(64) float sums[kRows * room];
   int64_t i = rows.begin;
-  for (; i + kRows <= rows.end; i += kRows) {
+  for (int64_t k = 0; i + kRows <= rows.end; i += kRows) {
+    for (const int64_t until = std::min(k + share, terms); k < until; ++k)
+      for (int64_t c = 0; c < room; c += 16) __builtin_prefetch(next + k * stride + c, 0, 2);
     product.prepare(i, kRows, column, count);
     multiply_tile<kRows, vectors>(a, i, panel, terms, first, sums);
     product.finish(i, kRows, column, count, sums, room);
@@ -190,8 +195,24 @@ struct Outputs {
   }
 };
 
-// The sums are of the transpose: row i belongs to input i, column c to row c of the minibatch.
 struct InInputs {
+  const float* x;
+  float* in_inputs;
+  int64_t inputs;
+  bool relu;
+
+  void prepare(int64_t, int64_t, int64_t, int64_t) const {}
+  void finish(int64_t i, int64_t rows, int64_t column, int64_t count, const float* sums, int64_t room) const {
+    for (int64_t r = 0; r < rows; ++r) {
+      const float *from = sums + r * room, *of = x + (i + r) * inputs + column;
+      float* to = in_inputs + (i + r) * inputs + column;
+      for (int64_t c = 0; c < count; ++c) to[c] = relu && of[c] <= 0.0f ? 0.0f : from[c];
+    }
+  }
+};
+
+// The sums are of the transpose: row i belongs to input i, column c to row c of the minibatch.
+struct TurnedInInputs {
   const float* x;
   float* in_inputs;
   int64_t inputs;
@@ -239,10 +260,16 @@ void forward(const Linear& layer, const float* x, float* y, Range rows, Range ou
            Outputs{y, layer.outputs, relu});
 }
 
-void backward(const Linear& layer, const float* turned, const float* x, float* in_inputs, int64_t n, Range inputs,
-              bool relu) {
-  multiply(Strided<false>{layer.weight, layer.outputs}, inputs, turned, n, layer.outputs, nullptr, {0, n},
+void backward(const Linear& layer, const float* gradient, const float* turned, const float* x, float* in_inputs,
+              Range rows, Range inputs, bool relu) {
+  multiply(Strided<false>{gradient, layer.outputs}, rows, turned, layer.inputs, layer.outputs, nullptr, inputs,
            InInputs{x, in_inputs, layer.inputs, relu});
+}
+
+void backward_turned(const Linear& layer, const float* turned, const float* x, float* in_inputs, int64_t n,
+                     Range inputs, bool relu) {
+  multiply(Strided<false>{layer.weight, layer.outputs}, inputs, turned, n, layer.outputs, nullptr, {0, n},
+           TurnedInInputs{x, in_inputs, layer.inputs, relu});
 }
 
 void update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
@@ -394,7 +421,8 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 
 }  // namespace
 
-extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {kWidth, forward,       backward,    update,      gather,
-                                                     forward_sparse, update_sparse, update_bias, cross_entropy};
+extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
+    kWidth, forward,        backward,      backward_turned, update,
+    gather, forward_sparse, update_sparse, update_bias,     cross_entropy};
 
 }  // namespace aae
