@@ -136,14 +136,9 @@ void multiply_panel(Strided<transposed> a, Range rows, const float* b, int64_t s
   float first[room] = {};
   if (start != nullptr) std::copy_n(start + column, count, first);
 
-  // While this panel is multiplied, the next is fetched, a share of its rows with each tile.
-  const float* next = b + column + count;
-  const int64_t share = terms * kRows / (rows.end - rows.begin) + 1;
   alignas(64) float sums[kRows * room];
   int64_t i = rows.begin;
-  for (int64_t k = 0; i + kRows <= rows.end; i += kRows) {
-    for (const int64_t until = std::min(k + share, terms); k < until; ++k)
-      for (int64_t c = 0; c < room; c += 16) __builtin_prefetch(next + k * stride + c, 0, 2);
+  for (; i + kRows <= rows.end; i += kRows) {
     product.prepare(i, kRows, column, count);
     multiply_tile<kRows, vectors>(a, i, panel, terms, first, sums);
     product.finish(i, kRows, column, count, sums, room);
