@@ -21,9 +21,11 @@ study: env     ## the experiment over five seeds; trains only the runs that are 
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
 
-bench: env     ## the benchmarks
-	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group \
-		--benchmark-columns=min,median,iqr,rounds
+bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
+	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,rounds \
+		--benchmark-json=.benchmarks/last.json
+	python tests/benchmarks/table.py < .benchmarks/last.json > .benchmarks/table.md
+	mv .benchmarks/table.md docs/benchmarks.md
 
 lint: env      ## style, imports and common mistakes
 	ruff check .
