@@ -23,7 +23,7 @@ void pause_core() {
 }
 
 // Long enough to last from one kernel of a training step to the next, short enough to leave the core to others.
-constexpr int kSpins = 2000;
+constexpr int kSpins = 10000;
 
 int usable_cores() {
 #if defined(__linux__)
