@@ -68,7 +68,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("epochs: 100", "epochs: ten", "epochs: input should be a valid integer; found 'ten'"),
         ("epochs: 100", "epochs: 1.5", "epochs: input should be a valid integer; found 1.5"),
         ("epochs: 100", "epochs: true", "epochs: input should be a valid integer; found True"),
-        ("epochs: 100", "epoch: 100", "epochs: missing"),
+        ("epochs: 100", "epoch: 100", "epoch: unknown key (did you mean epochs?)"),
         (
             "epochs: 100",
             "epochs: 100\nsnapshot_evry: 1",
@@ -97,7 +97,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "betas: [0.9, 1.0]",
             "aae.autoencoder.betas.1: input should be less than 1; found 1.0",
         ),
-        ("learning_rate: 0.001", "learning_rte: 0.001", "aae.autoencoder.learning_rate: missing"),
+        ("learning_rate: 0.001", "learning_rte: 0.001", "learning_rte: unknown key (did you mean learning_rate?)"),
         ("epochs: 100", "epochs: 100\nepochs: 3", "not valid YAML"),
         ("epochs: 100", "epochs: [", "not valid YAML"),
     ],
