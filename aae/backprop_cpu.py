@@ -70,7 +70,7 @@ class Perceptron:
         self.inputs = [x, *self.activations[n][:-1]]
         for i, (layer, y) in enumerate(zip(self.layers, self.activations[n], strict=True)):
             if i == 0 and self.sparse_inputs is not None:
-                self.sparse_inputs.gather(x.data_ptr(), n, self.sizes[0])
+                self.sparse_inputs.find(x.data_ptr(), n, self.sizes[0])
                 layer.forward(self.sparse_inputs, y.data_ptr(), relu=i < last)
             else:
                 layer.forward(self.inputs[i].data_ptr(), y.data_ptr(), n, relu=i < last)

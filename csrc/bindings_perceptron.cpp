@@ -27,9 +27,9 @@ void bind_perceptron(py::module_& m) {
            }),
            "weight_mean"_a, "weight_square"_a, "bias_mean"_a, "bias_square"_a);
 
-  py::class_<SparseInputs>(m, "SparseInputs", "The non-zero elements of a layer's inputs.")
+  py::class_<SparseInputs>(m, "SparseInputs", "A layer's inputs, and where they are not 0.")
       .def(py::init<>())
-      .def("gather", [](SparseInputs& self, uintptr_t x, int64_t n, int64_t inputs) { self.gather(at(x), n, inputs); },
+      .def("find", [](SparseInputs& self, uintptr_t x, int64_t n, int64_t inputs) { self.find(at(x), n, inputs); },
            "x"_a, "n"_a, "inputs"_a, release);
 
   py::class_<Linear>(m, "Linear", "A linear layer; the weight is [inputs, outputs].")

@@ -30,21 +30,17 @@ struct AdamStep {
   float mean_rate, square_rate, step_size, root_scale, epsilon;
 };
 
-// The non-zero elements of a layer's inputs, row by row and column by column. Four fifths of MNIST's pixels are 0.
+// A layer's inputs x [rows, columns], and where they are not 0. Four fifths of MNIST's pixels are.
 // A term that is 0 does not change a sum, so a layer gives the same bits whether it leaves such terms out or not.
 class SparseInputs {
  public:
-  struct Entry {
-    int32_t index;
-    float value;
-  };
+  void find(const float* x, int64_t rows, int64_t columns);  // x is kept
+  void find_rows();                                          // of the x of the last `find`
 
-  void gather(const float* x, int64_t rows, int64_t columns);  // x [rows, columns], not kept
-  void gather_columns();                                       // from the rows of the last `gather`
-
+  const float* x = nullptr;
   int64_t rows = 0, columns = 0;
-  std::vector<Entry> by_row, by_column;          // [rows, columns], [columns, rows]: counts of each are filled
-  std::vector<int32_t> row_count, column_count;  // [rows], [columns]
+  std::vector<int32_t> columns_used, columns_count;  // [blocks of rows, columns], [blocks of rows]
+  std::vector<int32_t> rows_used, rows_count;        // [blocks of columns, rows], [blocks of columns]
 };
 
 // y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`.

@@ -76,31 +76,26 @@ void transpose(const float* x, int64_t n, int64_t columns, Range some, float* y)
 
 }  // namespace
 
-void SparseInputs::gather(const float* x, int64_t n, int64_t width) {
+void SparseInputs::find(const float* inputs, int64_t n, int64_t width) {
+  x = inputs;
   rows = n;
   columns = width;
-  by_row.resize(n * width);
-  row_count.resize(n);
-  const int64_t parts = threads();
-  parallel_for(parts, [&](int64_t part) {
-    const Range range = cut(n, 1, part, parts);
-    for (int64_t i = range.begin; i < range.end; ++i)
-      row_count[i] = loops().gather(x + i * width, width, &by_row[i * width]);
+  const int64_t block = loops().sparse_block, blocks = (rows + block - 1) / block;
+  columns_used.resize(blocks * columns);
+  columns_count.resize(blocks);
+  share(blocks, 1, [&](Range some, Range) {
+    for (int64_t b = some.begin; b < some.end; ++b)
+      columns_count[b] = loops().columns_used(x + b * block * columns, std::min(block, rows - b * block), columns,
+                                              &columns_used[b * columns]);
   });
 }
 
-void SparseInputs::gather_columns() {
-  by_column.resize(rows * columns);
-  column_count.assign(columns, 0);
-  const int64_t parts = threads();
-  parallel_for(parts, [&](int64_t part) {
-    const Range range = cut(columns, 16, part, parts);
-    for (int64_t i = 0; i < rows; ++i) {
-      const Entry *begin = &by_row[i * columns], *end = begin + row_count[i];
-      const auto before = [](const Entry& entry, int64_t column) { return entry.index < column; };
-      for (const Entry* e = std::lower_bound(begin, end, range.begin, before); e != end && e->index < range.end; ++e)
-        by_column[e->index * rows + column_count[e->index]++] = {static_cast<int32_t>(i), e->value};
-    }
+void SparseInputs::find_rows() {
+  const int64_t block = loops().sparse_block, blocks = (columns + block - 1) / block;
+  rows_used.resize(blocks * rows);
+  rows_count.assign(blocks, 0);
+  share(columns, 1, [&](Range some, Range) {
+    loops().rows_used(x, rows, columns, some, rows_used.data(), rows_count.data());
   });
 }
 
@@ -145,13 +140,10 @@ void linear_update(const Linear& layer, const float* x, const float* gradient, i
 
 void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, const Moments& moments,
                    const AdamStep& adam) {
-  x.gather_columns();
-  const int64_t parts = threads();
-  parallel_for(parts, [&](int64_t part) {
-    const FlushDenormals flush;
-    const Range outputs = cut(layer.outputs, loops().width, part, parts);
-    loops().update_sparse(layer, x, gradient, moments, adam, outputs);
-    loops().update_bias(layer, gradient, x.rows, moments, adam, outputs);
+  x.find_rows();
+  share(layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
+    loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
+    if (inputs.begin == 0) loops().update_bias(layer, gradient, x.rows, moments, adam, outputs);
   });
 }
 

@@ -12,19 +12,24 @@ struct Range {
 };
 
 struct PerceptronLoops {
-  int64_t width;  // of a vector: parts begin at multiples of it
+  int64_t width;         // of a vector: parts begin at multiples of it
+  int64_t sparse_block;  // rows, and columns, that share a list of what is used of them; a divisor of 16
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
+  void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*backward)(const Linear&, const float* gradient, const float* turned, const float* x, float* in_inputs,
                    Range rows, Range inputs, bool relu);  // turned [outputs, inputs]: the transpose of the weight
   void (*backward_turned)(const Linear&, const float* turned, const float* x, float* in_inputs, int64_t n,
                           Range inputs, bool relu);  // turned [outputs, n]: the transpose of the gradient
   void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
                  Range inputs, Range outputs);
-  int32_t (*gather)(const float* x, int64_t columns, SparseInputs::Entry* entries);  // one row; returns the count
-  void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,
-                        Range outputs);
+                        Range inputs, Range outputs);
   void (*update_bias)(const Linear&, const float* gradient, int64_t n, const Moments&, const AdamStep&, Range outputs);
+  // The columns of x [rows, columns] in which a row is not 0; returns how many there are.
+  int32_t (*columns_used)(const float* x, int64_t rows, int64_t columns, int32_t* used);
+  // For each block of `some` columns of x [rows, columns] the rows in which one is not 0, at used[block * rows], and
+  // how many there are.
+  void (*rows_used)(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts);
   void (*cross_entropy)(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
                         double* row_losses);
 };

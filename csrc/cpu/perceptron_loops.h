@@ -1,68 +1,21 @@
 // The body of perceptron_<isa>.cpp, which sets the instruction set and names the table.
 //
-// A product is made in tiles: kRows rows times kVectors vectors of outputs, held in registers while the sum runs. What
-// a tile multiplies with, a panel of the second matrix, is copied first, so that it lies in one piece and its last
-// vectors are filled with zeros.
+// A product is made in tiles: kRows rows times kVectors vectors of outputs, held in registers while the sum runs and
+// handed over from there. What a tile multiplies with, a panel of the second matrix, is copied first, so that it lies
+// in one piece and its last vectors are filled with zeros.
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <type_traits>
 #include <vector>
 
-#include "../normal.h"
 #include "perceptron_isa.h"
+#include "perceptron_vector.h"
 
 namespace aae {
 namespace {
 
-// --- vectors ---
-
-#if AAE_VECTOR_WIDTH == 16
-struct Vector {
-  static constexpr int width = 16;
-  __m512 v;
-  static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
-  static Vector all(float x) { return {_mm512_set1_ps(x)}; }
-  void store(float* p) const { _mm512_storeu_ps(p, v); }
-  void add_product(Vector a, Vector b) { v = _mm512_fmadd_ps(a.v, b.v, v); }
-  uint32_t nonzero() const { return _mm512_cmpneq_ps_mask(v, _mm512_setzero_ps()); }
-};
-constexpr int kRows = 8;
-#elif AAE_VECTOR_WIDTH == 8
-struct Vector {
-  static constexpr int width = 8;
-  __m256 v;
-  static Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  static Vector all(float x) { return {_mm256_set1_ps(x)}; }
-  void store(float* p) const { _mm256_storeu_ps(p, v); }
-  void add_product(Vector a, Vector b) { v = _mm256_fmadd_ps(a.v, b.v, v); }
-  uint32_t nonzero() const { return _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)); }
-};
-constexpr int kRows = 4;
-#else
-struct Vector {
-  static constexpr int width = 4;
-  float v[4];
-  static Vector load(const float* p) {
-    Vector a;
-    memcpy(a.v, p, sizeof a.v);
-    return a;
-  }
-  static Vector all(float x) { return {{x, x, x, x}}; }
-  void store(float* p) const { memcpy(p, v, sizeof v); }
-  void add_product(Vector a, Vector b) {
-    for (int i = 0; i < 4; ++i) v[i] = fma32(a.v[i], b.v[i], v[i]);
-  }
-  uint32_t nonzero() const {  // a bit for each
-    uint32_t bits = 0;
-    for (int i = 0; i < 4; ++i) bits |= uint32_t{v[i] != 0.0f} << i;
-    return bits;
-  }
-};
-constexpr int kRows = 4;
-#endif
-
-constexpr int kWidth = Vector::width;
-constexpr int kVectors = 3;
+// The shape of a tile: as many sums as there are registers for. The more rows share a list of terms, the longer it is.
+constexpr int kRows = kWidth == 16 ? 8 : 4, kVectors = 3;  // AVX-512 has twice the registers
+constexpr int kSparseRows = kRows / 2, kSparseVectors = 4;
 
 // A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number. It
 // begins with a cache line, because vectors that straddle two are read at half the speed.
@@ -83,110 +36,163 @@ template <bool transposed>
 struct Strided {
   const float* data;
   int64_t stride;
-  const float* at(int64_t i, int64_t k) const { return data + (transposed ? k * stride + i : i * stride + k); }
+  const float* row(int64_t i) const { return data + (transposed ? i : i * stride); }
+  int64_t step() const { return transposed ? stride : 1; }  // from one element of a row to the next
 };
 
-// tile [rows, vectors * width] = start + sum over k < terms of a(i + row, k) panel[k]; start [vectors * width].
-template <int rows, int vectors, bool transposed>
-void multiply_tile(Strided<transposed> a, int64_t i, const float* __restrict panel, int64_t terms, const float* start,
-                   float* __restrict tile) {
-  Vector sum[rows][vectors];
+// The terms of the sums of a row: all, or those of a list that `block` rows share.
+struct AllTerms {
+  int64_t count;
+  AllTerms of(int64_t) const { return *this; }
+  int64_t operator[](int64_t k) const { return k; }
+};
+
+struct List {
+  const int32_t* terms;
+  int64_t count;
+  int64_t operator[](int64_t k) const { return terms[k]; }
+};
+
+struct ListedTerms {
+  const int32_t *lists, *counts;  // [blocks, longest], [blocks]
+  int64_t longest, block;
+  List of(int64_t i) const { return {lists + i / block * longest, counts[i / block]}; }
+};
+
+// The second matrix of a product, [rows, columns], and what the sums start from [columns], or null for 0.
+struct Second {
+  const float* data;
+  int64_t stride, rows;
+  const float* start;
+};
+
+// Columns [column, column + count) of the second matrix, each row filled up with zeros to whole vectors.
+struct Panel {
+  int64_t column, count;
+  const float* start;  // [vectors * kWidth]
+  const float* data;   // [rows, vectors * kWidth]
+};
+
+// For a few rows and the columns j of a panel: the sum over k of a(i, k) second[k][j] goes to product.take.
+template <int most_rows, int vectors, bool transposed, class Terms, class Product>
+void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
+  Vector sum[most_rows][vectors];
+  const float* row[most_rows];
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) sum[r][v] = Vector::load(start + v * kWidth);
-  for (int64_t k = 0; k < terms; ++k) {
+  for (int r = 0; r < most_rows; ++r) {
+    row[r] = a.row(std::min(rows.begin + r, rows.end - 1));  // what the tile has too many is computed for nothing
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) sum[r][v] = Vector::load(panel.start + v * kWidth);
+  }
+  for (int64_t t = 0; t < terms.count; ++t) {
+    const int64_t k = terms[t];
     Vector b[vectors];
-#pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) b[v] = Vector::load(panel + v * kWidth);
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-      const Vector x = Vector::all(*a.at(i + r, k));
-#pragma GCC unroll 3
-      for (int v = 0; v < vectors; ++v) sum[r][v].add_product(x, b[v]);
+    for (int v = 0; v < vectors; ++v) b[v] = Vector::load(panel.data + (k * vectors + v) * kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < most_rows; ++r) {
+      const Vector x = Vector::all(row[r][k * a.step()]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = x.times_plus(b[v], sum[r][v]);
     }
-    panel += vectors * kWidth;
   }
+  const auto hand_over = [&](auto whole) {
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 3
-    for (int v = 0; v < vectors; ++v) sum[r][v].store(tile + (r * vectors + v) * kWidth);
+    for (int r = 0; r < most_rows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        if (whole || (rows.begin + r < rows.end && v * kWidth < panel.count))
+          product.take(rows.begin + r, panel.column + v * kWidth, sum[r][v],
+                       whole ? kWidth : panel.count - v * kWidth);
+  };
+  if (rows.end - rows.begin == most_rows && panel.count == vectors * kWidth) hand_over(std::true_type());
+  else hand_over(std::false_type());
 }
 
-// Copies columns [0, count) of `terms` rows of b, filled up with zeros to whole vectors.
+// Copies the panel that begins at `column` to memory [1 + rows, vectors * kWidth].
 template <int vectors>
-void copy_panel(const float* b, int64_t stride, int64_t terms, int64_t count, float* __restrict panel) {
+void copy_panel(const Second& b, int64_t column, int64_t count, float* __restrict memory) {
   constexpr int64_t room = vectors * kWidth;
-  for (int64_t k = 0; k < terms; ++k, b += stride, panel += room) {
+  std::fill_n(memory, room, 0.0f);
+  if (b.start != nullptr) std::copy_n(b.start + column, count, memory);
+  const float* from = b.data + column;
+  for (int64_t k = 0; k < b.rows; ++k, from += b.stride) {
+    memory += room;
     if (count == room) {
-      for (int v = 0; v < vectors; ++v) Vector::load(b + v * kWidth).store(panel + v * kWidth);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) Vector::load(from + v * kWidth).store(memory + v * kWidth);
     } else {
-      std::copy_n(b, count, panel);
-      std::fill(panel + count, panel + room, 0.0f);
+      std::copy_n(from, count, memory);
+      std::fill(memory + count, memory + room, 0.0f);
     }
   }
 }
 
-template <int vectors, bool transposed, class Product>
-void multiply_panel(Strided<transposed> a, Range rows, const float* b, int64_t stride, int64_t terms,
-                    const float* start, int64_t column, int64_t count, const Product& product) {
-  constexpr int64_t room = vectors * kWidth;
-  float* panel = buffer<0>(terms * kVectors * kWidth);
-  copy_panel<vectors>(b + column, stride, terms, count, panel);
-  float first[room] = {};
-  if (start != nullptr) std::copy_n(start + column, count, first);
-
-  alignas(64) float sums[kRows * room];
-  int64_t i = rows.begin;
-  for (; i + kRows <= rows.end; i += kRows) {
-    product.prepare(i, kRows, column, count);
-    multiply_tile<kRows, vectors>(a, i, panel, terms, first, sums);
-    product.finish(i, kRows, column, count, sums, room);
-  }
-  for (; i < rows.end; ++i) {
-    multiply_tile<1, vectors>(a, i, panel, terms, first, sums);
-    product.finish(i, 1, column, count, sums, room);
-  }
+// Calls work(vectors, column, count) for every panel of `columns`: of `most` vectors, and of one where they do not fit.
+template <int most, class Work>
+void for_each_panel(Range columns, const Work& work) {
+  int64_t column = columns.begin;
+  for (; column + most * kWidth <= columns.end; column += most * kWidth)
+    work(std::integral_constant<int, most>(), column, int64_t{most * kWidth});
+  for (; column < columns.end; column += kWidth)
+    work(std::integral_constant<int, 1>(), column, std::min<int64_t>(kWidth, columns.end - column));
 }
 
-// The product of a [rows, terms] and b [terms, columns], row-major with rows of `stride`, tile by tile.
-// product.finish(i, rows, column, count, sums, room) takes a tile of `rows` rows from i and `count` columns, where
-// sums[r * room + c] is start[column + c] + sum over k < terms of a(i + r, k) b[k][column + c]; start may be null.
-// product.prepare(i, rows, column, count) is called before a tile is computed, to fetch what finish will need.
-template <bool transposed, class Product>
-void multiply(Strided<transposed> a, Range rows, const float* b, int64_t stride, int64_t terms, const float* start,
-              Range columns, const Product& product) {
-  for (int64_t column = columns.begin; column < columns.end;) {
-    const int64_t vectors = std::min<int64_t>(kVectors, (columns.end - column + kWidth - 1) / kWidth);
-    const int64_t count = std::min(columns.end - column, vectors * kWidth);
-    if (vectors == 3) multiply_panel<3>(a, rows, b, stride, terms, start, column, count, product);
-    else if (vectors == 2) multiply_panel<2>(a, rows, b, stride, terms, start, column, count, product);
-    else multiply_panel<1>(a, rows, b, stride, terms, start, column, count, product);
-    column += count;
-  }
+// The product of a and b over `terms`: product.take(i, j, sums, count) gets the elements from (i, j) on, `count` or a
+// whole vector of them, whichever is less. All panels are copied before a few rows at a time pass them: for products
+// that go through more memory than the panels take, which then is row after row.
+template <int block, int most, bool transposed, class Terms, class Product>
+void multiply_by_rows(Strided<transposed> a, Range rows, const Second& b, Range columns, const Terms& terms,
+                      const Product& product) {
+  const int64_t room = (columns.end - columns.begin + kWidth - 1) / kWidth * kWidth;
+  float* memory = buffer<0>((1 + b.rows) * room);
+  const auto panel_at = [&](int64_t column) { return memory + (column - columns.begin) * (1 + b.rows); };
+  for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+    copy_panel<vectors>(b, column, count, panel_at(column));
+  });
+  for (int64_t i = rows.begin; i < rows.end; i += block)
+    for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+      const float* panel = panel_at(column);
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)},
+                                    {column, count, panel, panel + vectors * kWidth}, terms.of(i), product);
+    });
+}
+
+// With so few terms a product is as fast as memory: then it goes through it row by row.
+constexpr int64_t kFewTerms = 8;
+
+// The same, but all rows pass a panel before the next one is copied.
+template <int block, int most, bool transposed, class Terms, class Product>
+void multiply(Strided<transposed> a, Range rows, const Second& b, Range columns, const Terms& terms,
+              const Product& product) {
+  if (b.rows <= kFewTerms) return multiply_by_rows<1, most>(a, rows, b, columns, terms, product);
+  for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+    float* memory = buffer<0>((1 + b.rows) * vectors * kWidth);
+    copy_panel<vectors>(b, column, count, memory);
+    for (int64_t i = rows.begin; i < rows.end; i += block)
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)},
+                                    {column, count, memory, memory + vectors * kWidth}, terms.of(i), product);
+  });
 }
 
 // --- what becomes of the sums ---
-
-void fetch(const float* p, int64_t count) {
-  for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(p + i, 1);
-}
 
 struct Outputs {
   float* y;
   int64_t stride;
   bool relu;
 
-  void keep(const float* __restrict sums, int64_t count, float* __restrict to) const {
-    if (relu)
-      for (int64_t c = 0; c < count; ++c) to[c] = sums[c] < 0.0f ? 0.0f : sums[c];  // keeps NaN
-    else
-      for (int64_t c = 0; c < count; ++c) to[c] = sums[c];
+  void take(int64_t i, int64_t j, Vector sums, int64_t count) const {
+    store(relu ? sums.zero_if_negative() : sums, y + i * stride + j, count);
   }
+};
 
-  void prepare(int64_t, int64_t, int64_t, int64_t) const {}
-  void finish(int64_t i, int64_t rows, int64_t column, int64_t count, const float* sums, int64_t room) const {
-    for (int64_t r = 0; r < rows; ++r) keep(sums + r * room, count, y + (i + r) * stride + column);
+struct Rows {
+  float* sums;
+  int64_t first, stride;
+
+  void take(int64_t i, int64_t j, Vector some, int64_t count) const {
+    store(some, sums + (i - first) * stride + j, count);
   }
 };
 
@@ -196,30 +202,9 @@ struct InInputs {
   int64_t inputs;
   bool relu;
 
-  void prepare(int64_t, int64_t, int64_t, int64_t) const {}
-  void finish(int64_t i, int64_t rows, int64_t column, int64_t count, const float* sums, int64_t room) const {
-    for (int64_t r = 0; r < rows; ++r) {
-      const float *from = sums + r * room, *of = x + (i + r) * inputs + column;
-      float* to = in_inputs + (i + r) * inputs + column;
-      for (int64_t c = 0; c < count; ++c) to[c] = relu && of[c] <= 0.0f ? 0.0f : from[c];
-    }
-  }
-};
-
-// The sums are of the transpose: row i belongs to input i, column c to row c of the minibatch.
-struct TurnedInInputs {
-  const float* x;
-  float* in_inputs;
-  int64_t inputs;
-  bool relu;
-
-  void prepare(int64_t, int64_t, int64_t, int64_t) const {}
-  void finish(int64_t i, int64_t rows, int64_t column, int64_t count, const float* sums, int64_t room) const {
-    for (int64_t c = 0; c < count; ++c) {
-      const int64_t at = (column + c) * inputs + i;
-      for (int64_t r = 0; r < rows; ++r)
-        in_inputs[at + r] = relu && x[at + r] <= 0.0f ? 0.0f : sums[r * room + c];
-    }
+  void take(int64_t i, int64_t j, Vector sums, int64_t count) const {
+    const int64_t at = i * inputs + j;
+    store(relu ? sums.zero_unless_positive(load(x + at, count)) : sums, in_inputs + at, count);
   }
 };
 
@@ -229,139 +214,103 @@ struct Parameters {
   int64_t stride;
   AdamStep adam;
 
-  void step(const float* __restrict gradient, int64_t count, int64_t at) const {
-    float *__restrict p = parameter + at, *__restrict m = mean + at, *__restrict s = square + at;
-    for (int64_t c = 0; c < count; ++c) {
-      const float g = gradient[c];
-      m[c] = fma32(adam.mean_rate, g - m[c], m[c]);
-      s[c] = fma32(adam.square_rate, fma32(g, g, -s[c]), s[c]);
-      p[c] = fma32(-adam.step_size, m[c] / fma32(adam.root_scale, sqrt32(s[c]), adam.epsilon), p[c]);
-    }
-  }
-
-  void prepare(int64_t i, int64_t rows, int64_t column, int64_t count) const {
-    for (int64_t r = 0; r < rows; ++r)
-      for (float* array : {parameter, mean, square}) fetch(array + (i + r) * stride + column, count);
-  }
-  void finish(int64_t i, int64_t rows, int64_t column, int64_t count, const float* sums, int64_t room) const {
-    for (int64_t r = 0; r < rows; ++r) step(sums + r * room, count, (i + r) * stride + column);
+  void take(int64_t i, int64_t j, Vector g, int64_t count) const {
+    float *const p = parameter + i * stride + j, *const m = mean + i * stride + j, *const s = square + i * stride + j;
+    Vector average = load(m, count), square_average = load(s, count);
+    average = Vector::all(adam.mean_rate).times_plus(g - average, average);
+    square_average = Vector::all(adam.square_rate).times_plus(g.times_minus(g, square_average), square_average);
+    store(average, m, count);
+    store(square_average, s, count);
+    const Vector root = Vector::all(adam.root_scale).times_plus(square_average.root(), Vector::all(adam.epsilon));
+    store(Vector::all(-adam.step_size).times_plus(average / root, load(p, count)), p, count);
   }
 };
 
 // --- the loops ---
 
 void forward(const Linear& layer, const float* x, float* y, Range rows, Range outputs, bool relu) {
-  multiply(Strided<false>{x, layer.inputs}, rows, layer.weight, layer.outputs, layer.inputs, layer.bias, outputs,
-           Outputs{y, layer.outputs, relu});
+  multiply<kRows, kVectors>(Strided<false>{x, layer.inputs}, rows,
+                            {layer.weight, layer.outputs, layer.inputs, layer.bias}, outputs, AllTerms{layer.inputs},
+                            Outputs{y, layer.outputs, relu});
+}
+
+void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
+  multiply<kSparseRows, kSparseVectors>(
+      Strided<false>{x.x, layer.inputs}, rows, {layer.weight, layer.outputs, layer.inputs, layer.bias}, outputs,
+      ListedTerms{x.columns_used.data(), x.columns_count.data(), x.columns, kSparseRows},
+      Outputs{y, layer.outputs, relu});
 }
 
 void backward(const Linear& layer, const float* gradient, const float* turned, const float* x, float* in_inputs,
               Range rows, Range inputs, bool relu) {
-  multiply(Strided<false>{gradient, layer.outputs}, rows, turned, layer.inputs, layer.outputs, nullptr, inputs,
-           InInputs{x, in_inputs, layer.inputs, relu});
+  multiply<kRows, kVectors>(Strided<false>{gradient, layer.outputs}, rows,
+                            {turned, layer.inputs, layer.outputs, nullptr}, inputs, AllTerms{layer.outputs},
+                            InInputs{x, in_inputs, layer.inputs, relu});
 }
 
 void backward_turned(const Linear& layer, const float* turned, const float* x, float* in_inputs, int64_t n,
                      Range inputs, bool relu) {
-  multiply(Strided<false>{layer.weight, layer.outputs}, inputs, turned, n, layer.outputs, nullptr, {0, n},
-           TurnedInInputs{x, in_inputs, layer.inputs, relu});
+  float* sums = buffer<1>((inputs.end - inputs.begin) * n);  // the transpose of what is wanted
+  multiply_by_rows<kRows, kVectors>(Strided<false>{layer.weight, layer.outputs}, inputs,
+                                    {turned, n, layer.outputs, nullptr}, {0, n}, AllTerms{layer.outputs},
+                                    Rows{sums, inputs.begin, n});
+  const InInputs to{x, in_inputs, layer.inputs, relu};
+  for (int64_t j = inputs.begin; j < inputs.end; j += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, inputs.end - j);
+    for (int64_t i = 0; i < n; ++i) {
+      float row[kWidth] = {};
+      for (int64_t c = 0; c < count; ++c) row[c] = sums[(j + c - inputs.begin) * n + i];
+      to.take(i, j, Vector::load(row), count);
+    }
+  }
 }
 
 void update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
             const AdamStep& adam, Range inputs, Range outputs) {
-  multiply(Strided<true>{x, layer.inputs}, inputs, gradient, layer.outputs, n, nullptr, outputs,
-           Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
+  multiply_by_rows<kRows, kVectors>(
+      Strided<true>{x, layer.inputs}, inputs, {gradient, layer.outputs, n, nullptr}, outputs, AllTerms{n},
+      Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
+}
+
+void update_sparse(const Linear& layer, const SparseInputs& x, const float* gradient, const Moments& moments,
+                   const AdamStep& adam, Range inputs, Range outputs) {
+  multiply_by_rows<kSparseRows, kSparseVectors>(
+      Strided<true>{x.x, layer.inputs}, inputs, {gradient, layer.outputs, x.rows, nullptr}, outputs,
+      ListedTerms{x.rows_used.data(), x.rows_count.data(), x.rows, kSparseRows},
+      Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
 }
 
 void update_bias(const Linear& layer, const float* gradient, int64_t n, const Moments& moments, const AdamStep& adam,
                  Range outputs) {
-  const int64_t count = outputs.end - outputs.begin, at = outputs.begin;
-  float* sums = buffer<2>(count);
-  std::fill_n(sums, count, 0.0f);
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < count; ++j) sums[j] += gradient[i * layer.outputs + at + j];
-  Parameters{layer.bias, moments.bias_mean, moments.bias_square, 0, adam}.step(sums, count, at);
-}
-
-// sums [vectors * width] += sum over the entries up to index `end` of value * panel[index - first].
-// Returns the first entry that is left.
-template <int vectors>
-const SparseInputs::Entry* multiply_entries(const SparseInputs::Entry* entry, const SparseInputs::Entry* last,
-                                            int32_t first, int32_t end, const float* panel, float* sums) {
-  Vector sum[vectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) sum[v] = Vector::load(sums + v * kWidth);
-  for (; entry != last && entry->index < end; ++entry) {
-    const float* row = panel + (entry->index - first) * (vectors * kWidth);
-    const Vector x = Vector::all(entry->value);
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[v].add_product(x, Vector::load(row + v * kWidth));
+  const Parameters to{layer.bias, moments.bias_mean, moments.bias_square, 0, adam};
+  for (int64_t j = outputs.begin; j < outputs.end; j += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, outputs.end - j);
+    Vector sums = Vector::all(0.0f);
+    for (int64_t i = 0; i < n; ++i) sums = sums + load(gradient + i * layer.outputs + j, count);
+    to.take(0, j, sums, count);
   }
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) sum[v].store(sums + v * kWidth);
-  return entry;
 }
 
-// Sparse products go through the outputs in strips of this many, and through the inputs in pieces, so that the panel
-// that is read again and again fits the first-level cache.
-constexpr int kStripVectors = 8;
-constexpr int64_t kStrip = kStripVectors * kWidth;
-constexpr int64_t kPiece = 8192 / kStrip;
+// --- which inputs are not 0 ---
 
-int32_t gather(const float* x, int64_t columns, SparseInputs::Entry* entries) {
+int32_t columns_used(const float* x, int64_t rows, int64_t columns, int32_t* used) {
   int32_t count = 0;
-  int64_t j = 0;
-  for (; j + kWidth <= columns; j += kWidth)
-    for (uint32_t left = Vector::load(x + j).nonzero(); left != 0; left &= left - 1) {
-      const int32_t at = static_cast<int32_t>(j) + __builtin_ctz(left);
-      entries[count++] = {at, x[at]};
-    }
-  for (; j < columns; ++j)
-    if (x[j] != 0.0f) entries[count++] = {static_cast<int32_t>(j), x[j]};
+  for (int64_t j = 0; j < columns; j += kWidth) {
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < rows; ++i) bits |= load(x + i * columns + j, columns - j).nonzero();
+    for (; bits != 0; bits &= bits - 1) used[count++] = static_cast<int32_t>(j) + __builtin_ctz(bits);
+  }
   return count;
 }
 
-void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
-  const Outputs to{y, layer.outputs, relu};
-  float* panel = buffer<0>(kPiece * kStrip);
-  float* sums = buffer<1>((rows.end - rows.begin) * kStrip);
-  std::vector<const SparseInputs::Entry*> next(rows.end - rows.begin);
-  for (int64_t column = outputs.begin; column < outputs.end; column += kStrip) {
-    const int64_t count = std::min(kStrip, outputs.end - column);
-    for (int64_t i = rows.begin; i < rows.end; ++i) {
-      next[i - rows.begin] = &x.by_row[i * x.columns];
-      std::copy_n(layer.bias + column, count, sums + (i - rows.begin) * kStrip);
+void rows_used(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts) {
+  constexpr uint32_t kBlockBits = (1u << kSparseRows) - 1;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = some.begin; j < some.end; j += kWidth) {
+      uint32_t bits = load(x + i * columns + j, some.end - j).nonzero();
+      for (int64_t block = j / kSparseRows; bits != 0; bits >>= kSparseRows, ++block)
+        if (bits & kBlockBits) used[block * rows + counts[block]++] = static_cast<int32_t>(i);
     }
-    for (int64_t first = 0; first < layer.inputs; first += kPiece) {
-      const int64_t end = std::min(first + kPiece, layer.inputs);
-      const float* piece = layer.weight + first * layer.outputs + column;
-      copy_panel<kStripVectors>(piece, layer.outputs, end - first, count, panel);
-      for (int64_t i = rows.begin; i < rows.end; ++i) {
-        const int64_t r = i - rows.begin;
-        next[r] = multiply_entries<kStripVectors>(next[r], &x.by_row[i * x.columns] + x.row_count[i], first, end, panel,
-                                                  sums + r * kStrip);
-      }
-    }
-    to.finish(rows.begin, rows.end - rows.begin, column, count, sums, kStrip);
-  }
-}
-
-void update_sparse(const Linear& layer, const SparseInputs& x, const float* gradient, const Moments& moments,
-                   const AdamStep& adam, Range outputs) {
-  constexpr int64_t kAhead = 4;  // rows: the products of one take less time than memory does
-  const Parameters to{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam};
-  float* panel = buffer<0>(x.rows * kStrip);
-  for (int64_t column = outputs.begin; column < outputs.end; column += kStrip) {
-    const int64_t count = std::min(kStrip, outputs.end - column);
-    copy_panel<kStripVectors>(gradient + column, layer.outputs, x.rows, count, panel);
-    for (int64_t input = 0; input < layer.inputs; ++input) {
-      to.prepare(std::min(input + kAhead, layer.inputs - 1), 1, column, count);
-      float sums[kStrip] = {};
-      const SparseInputs::Entry* entries = &x.by_column[input * x.rows];
-      multiply_entries<kStripVectors>(entries, entries + x.column_count[input], 0, x.rows, panel, sums);
-      to.finish(input, 1, column, count, sums, kStrip);
-    }
-  }
 }
 
 // --- binary cross-entropy ---
@@ -417,7 +366,7 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth, forward,        backward,      backward_turned, update,
-    gather, forward_sparse, update_sparse, update_bias,     cross_entropy};
+    kWidth,   kSparseRows,  forward,       forward_sparse, backward, backward_turned, update, update_sparse,
+    update_bias, columns_used, rows_used, cross_entropy};
 
 }  // namespace aae
