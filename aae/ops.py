@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from aae.errors import InputError
+from aae.op_checks import check_draw, check_labels, check_pair, check_prior, check_range, check_rows, check_tensor
 from aae.priors import Prior
 
 
@@ -55,8 +56,8 @@ def philox4x32(counter: Tensor, key: Tensor) -> Tensor:
 
     All are int64 tensors that hold 32-bit words, first word first; other bits of the input are ignored.
     """
-    _check_tensor("philox4x32", "counter", counter, torch.int64, ("n", 4))
-    _check_tensor("philox4x32", "key", key, torch.int64, (2,), counter.device)
+    check_tensor("philox4x32", "counter", counter, torch.int64, ("n", 4))
+    check_tensor("philox4x32", "key", key, torch.int64, (2,), counter.device)
     return torch.ops.aae.philox4x32(counter, key)
 
 
@@ -103,22 +104,22 @@ def sample_prior(
     `Stream.CLASS` draws. Without `out`, the samples are on `device`, or else on the CPU.
     """
     op = "sample_prior"
-    _check_prior(op, prior)
+    check_prior(op, prior)
     direct = out is not None and labels is None and device is None and _nobody_watches()
     if direct and aae_native.sample_directly(prior.native, n, seed, step, stream, offset, out):
         increment_version(out)
         return out
-    _check_rows(op, n, offset, prior.dim)
+    check_rows(op, n, offset, prior.dim)
     if out is None:
         samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
     else:
         samples = out
         if device is not None:
             raise ValueError(f"{op}: device must be left out where there is out, got {device}")
-        _check_tensor(op, "out", out, torch.float32, (n, prior.dim))
-    step, late_step = _check_draw(op, seed, step, stream, samples.device)
+        check_tensor(op, "out", out, torch.float32, (n, prior.dim))
+    step, late_step = check_draw(op, seed, step, stream, samples.device)
     if labels is not None:
-        _check_labels(op, prior, labels, n, samples.device)
+        check_labels(op, prior, labels, n, samples.device)
     if _is_plain(samples):
         _sample_prior_native(prior.native, samples, labels, late_step, seed, step, stream, offset)
     else:
@@ -131,8 +132,7 @@ def sample_prior(
 
 
 def _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset):
-    if late_step is not None:
-        step = _read_step("sample_prior", late_step)
+    step = _read_step("sample_prior", step, late_step)
     aae_native.sample_prior(prior, _address(labels), out.data_ptr(), out.shape[0], seed, step, stream, offset)
 
 
@@ -182,26 +182,26 @@ def assemble_discriminator_batch(
     class, one-hot. A row of the prior has the class that it was drawn from.
     """
     op = "assemble_discriminator_batch"
-    _check_prior(op, prior)
+    check_prior(op, prior)
     if labels is None and _nobody_watches():
         made = aae_native.assemble_directly(prior.native, codes, n_prior, seed, step, offset, out)
         if made is not None:
             if out is not None:
                 increment_version(out)
             return made
-    _check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
-    _check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
-    step, late_step = _check_draw(op, seed, step, 0, codes.device)
+    check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
+    check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
+    step, late_step = check_draw(op, seed, step, 0, codes.device)
     n = codes.shape[0]
     if labels is not None:
-        _check_labels(op, prior, labels, n, codes.device)
+        check_labels(op, prior, labels, n, codes.device)
     rows, width = n + n_prior, prior.dim if labels is None else prior.dim + prior.classes
     if out is None:
         batch, targets = codes.new_empty(rows, width), codes.new_empty(rows, 1)
     else:
-        batch, targets = _check_pair(op, out)
-        _check_tensor(op, "out[0]", batch, torch.float32, (rows, width), codes.device)
-        _check_tensor(op, "out[1]", targets, torch.float32, (rows, 1), codes.device)
+        batch, targets = check_pair(op, out)
+        check_tensor(op, "out[0]", batch, torch.float32, (rows, width), codes.device)
+        check_tensor(op, "out[1]", targets, torch.float32, (rows, 1), codes.device)
     if _is_plain(codes) if out is None else _is_plain(codes, batch, targets):
         _assemble_discriminator_batch_native(prior.native, codes, labels, batch, targets, late_step, seed, step, offset)
     else:
@@ -215,8 +215,7 @@ def assemble_discriminator_batch(
 
 def _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset):
     n = codes.shape[0]
-    if late_step is not None:
-        step = _read_step("assemble_discriminator_batch", late_step)
+    step = _read_step("assemble_discriminator_batch", step, late_step)
     aae_native.assemble_discriminator_batch(
         prior, codes.data_ptr(), _address(labels), batch.data_ptr(), targets.data_ptr(), n, targets.shape[0] - n,
         seed, step, 0, offset,
@@ -274,19 +273,19 @@ def draw_minibatch(
     if direct and aae_native.draw_directly(images, n, seed, step, stream, offset, out):
         increment_version(out)
         return out
-    _check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
+    check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
     if not 0 < images.shape[0] < 2**32:
         raise ValueError(f"{op}: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
-    step, late_step = _check_draw(op, seed, step, stream, images.device)
-    _check_rows(op, n, offset)
+    step, late_step = check_draw(op, seed, step, stream, images.device)
+    check_rows(op, n, offset)
     pixels = images.shape[1]
     if out is None:
         drawn = images.new_empty(n, pixels, dtype=torch.float32)
         indices = images.new_empty(n, dtype=torch.int64)
     else:
-        drawn, indices = _check_pair(op, out)
-        _check_tensor(op, "out[0]", drawn, torch.float32, (n, pixels), images.device)
-        _check_tensor(op, "out[1]", indices, torch.int64, (n,), images.device)
+        drawn, indices = check_pair(op, out)
+        check_tensor(op, "out[0]", drawn, torch.float32, (n, pixels), images.device)
+        check_tensor(op, "out[1]", indices, torch.int64, (n,), images.device)
     if _is_plain(images, drawn, indices):
         _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset)
     else:
@@ -297,8 +296,7 @@ def draw_minibatch(
 
 
 def _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset):
-    if late_step is not None:
-        step = _read_step("draw_minibatch", late_step)
+    step = _read_step("draw_minibatch", step, late_step)
     aae_native.draw_minibatch(
         images.data_ptr(),
         *images.shape,
@@ -358,9 +356,11 @@ def _address(tensor):
     return 0 if tensor is None else tensor.data_ptr() or tensor.element_size()
 
 
-def _read_step(op, late_step):
-    step = late_step.item()
-    _check_range(op, "step", step, 2**48)
+def _read_step(op, step, late_step):
+    """What `late_step` holds by now, or `step` where there is none."""
+    if late_step is not None:
+        step = late_step.item()
+        check_range(op, "step", step, 2**48)
     return step
 
 
@@ -374,89 +374,3 @@ def _launch(op, device, *arguments):
             "build it with AAE_CUDA=1 where nvcc is"
         )
     kernel(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)
-
-
-# --- checks ---------------------------------------------------------------------------------------
-#
-# They run at every call of a step that takes microseconds: what is right passes in one expression, and only what is
-# wrong is looked into.
-
-
-def _check_tensor(op, name, tensor, dtype, shape, device=None):
-    """`shape` holds sizes, and names where any size will do; without `device`, any CPU or CUDA device will do."""
-    if not (
-        isinstance(tensor, Tensor)
-        and tensor.dtype is dtype
-        and (tensor.shape == shape or _fits(tensor.shape, shape))
-        and (tensor.is_cpu or tensor.is_cuda if device is None else tensor.device == device)
-        and tensor.is_contiguous()
-        and not tensor.requires_grad
-    ):
-        _refuse_tensor(op, name, tensor, dtype, shape, device)
-
-
-def _fits(given, shape):
-    if len(given) != len(shape):
-        return False
-    for there, size in zip(given, shape, strict=True):  # noqa: SIM110
-        if there != size and not isinstance(size, str):
-            return False
-    return True
-
-
-def _refuse_tensor(op, name, tensor, dtype, shape, device):
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{op}: {name} must be a tensor, got {type(tensor).__name__}")
-    if tensor.dtype is not dtype:
-        raise TypeError(f"{op}: {name} must be {dtype}, got {tensor.dtype}")
-    if not _fits(tensor.shape, shape):
-        raise ValueError(f"{op}: {name} must be [{', '.join(map(str, shape))}], got {list(tensor.shape)}")
-    if device is not None and tensor.device != device:
-        raise ValueError(f"{op}: {name} must be on {device}, got {tensor.device}")
-    if not (tensor.is_cpu or tensor.is_cuda):
-        raise ValueError(f"{op}: {name} must be on a CPU or CUDA device, got {tensor.device}")
-    if not tensor.is_contiguous():
-        raise ValueError(f"{op}: {name} must be contiguous, got strides {tensor.stride()}")
-    raise ValueError(f"{op}: {name} requires a gradient, which would be lost; pass {name}.detach()")
-
-
-def _check_pair(op, out):
-    if not isinstance(out, (tuple, list)) or len(out) != 2:
-        raise TypeError(f"{op}: out must be a tuple of two tensors, got {type(out).__name__}")
-    return out
-
-
-def _check_prior(op, prior):
-    if not isinstance(prior, Prior):
-        raise TypeError(f"{op}: prior must be a prior of aae.priors, got {type(prior).__name__}")
-
-
-def _check_labels(op, prior, labels, n, device):
-    if not prior.classes:
-        raise ValueError(f"{op}: labels need a prior with classes, got {prior}")
-    _check_tensor(op, "labels", labels, torch.int64, (n,), device)
-
-
-def _check_range(op, name, value, limit):
-    if not isinstance(value, int):
-        raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}")
-    if not 0 <= value < limit:
-        raise ValueError(f"{op}: {name} must be within [0, 2^{limit.bit_length() - 1}), got {value}")
-
-
-def _check_rows(op, n, offset, dim=1, n_name="n"):
-    _check_range(op, n_name, n, 2**63)
-    _check_range(op, "offset", offset, 2**63)
-    if (offset + n) * dim >= 2**63:
-        raise ValueError(f"{op}: (offset + {n_name}) * dim must be below 2^63, got ({offset} + {n}) * {dim}")
-
-
-def _check_draw(op, seed, step, stream, device):
-    """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
-    _check_range(op, "seed", seed, 2**63)
-    _check_range(op, "stream", stream, 2**16)
-    if isinstance(step, Tensor):
-        _check_tensor(op, "step", step, torch.int64, (1,) if step.dim() else (), device)
-        return 0, step
-    _check_range(op, "step", step, 2**48)
-    return step, None

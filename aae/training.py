@@ -14,7 +14,7 @@ from torch import Tensor
 from aae.models import AAE, VAE
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, Prior
-from aae.trainer import Trainer, mostly_zero
+from aae.trainer import Trainer, sparse_pays
 
 
 class AAETrainer(Trainer):
@@ -44,7 +44,7 @@ class AAETrainer(Trainer):
         super().__init__(images)
         self.model, self.prior, self.labels = model, prior, labels
         self.seed, self.batch_size = seed, batch_size
-        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
+        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.discriminator = self.passes.Perceptron(model.discriminator)
         self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
@@ -118,7 +118,7 @@ class VAETrainer(Trainer):
         self.model, self.prior = model, prior
         self.seed, self.batch_size = seed, batch_size
         self.unit_normal = NormalPrior(model.code_size)
-        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=mostly_zero(images))
+        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
         self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)

@@ -37,14 +37,18 @@ struct Draw {
   uint32_t stream;
 };
 
+constexpr uint32_t kPhiloxMultiplier0 = 0xD2511F53, kPhiloxMultiplier1 = 0xCD9E8D57;
+constexpr uint32_t kPhiloxKeyIncrement0 = 0x9E3779B9;  // the golden ratio
+constexpr uint32_t kPhiloxKeyIncrement1 = 0xBB67AE85;  // sqrt(3) - 1
+
 AAE_HD Words philox4x32(Words c, uint32_t k0, uint32_t k1) {
   for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53u} * c.x0;
-    const uint64_t p1 = uint64_t{0xCD9E8D57u} * c.x2;
+    const uint64_t p0 = uint64_t{kPhiloxMultiplier0} * c.x0;
+    const uint64_t p1 = uint64_t{kPhiloxMultiplier1} * c.x2;
     c = {static_cast<uint32_t>(p1 >> 32) ^ c.x1 ^ k0, static_cast<uint32_t>(p1),
          static_cast<uint32_t>(p0 >> 32) ^ c.x3 ^ k1, static_cast<uint32_t>(p0)};
-    k0 += 0x9E3779B9u;  // the golden ratio
-    k1 += 0xBB67AE85u;  // sqrt(3) - 1
+    k0 += kPhiloxKeyIncrement0;
+    k1 += kPhiloxKeyIncrement1;
   }
   return c;
 }

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-from dataclasses import asdict
 from pathlib import Path
 
 import aae_native
@@ -19,7 +18,7 @@ UNUSED = {"seeds", "threads", "evaluation", "render"}  # parameters that do not 
 def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Path:
     """The folder of run (name, seed) with these parameters, data, code and kind of machine."""
     content = hashlib.sha256(json.dumps(params.model_dump(exclude=UNUSED), sort_keys=True).encode())
-    for array in asdict(dataset).values():
+    for array in vars(dataset).values():
         content.update(hashlib.sha256(array).digest())
     for path in sorted([*Path("aae").glob("*.py"), *Path("pipeline").glob("*.py")]):
         content.update(path.read_bytes())

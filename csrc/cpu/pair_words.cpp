@@ -38,8 +38,8 @@ RoundKeys round_keys(uint64_t seed) {
   for (int round = 0; round < 10; ++round) {
     keys.k0[round] = k0;
     keys.k1[round] = k1;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += kPhiloxKeyIncrement0;
+    k1 += kPhiloxKeyIncrement1;
   }
   return keys;
 }
@@ -51,7 +51,7 @@ RoundKeys round_keys(uint64_t seed) {
 __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t first_block, uint64_t blocks,
                                                           uint32_t* x, uint32_t* y) {
   const RoundKeys keys = round_keys(draw.seed);
-  const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
+  const __m512i m0 = _mm512_set1_epi64(kPhiloxMultiplier0), m1 = _mm512_set1_epi64(kPhiloxMultiplier1);
   const __m512i c1 = _mm512_set1_epi64(static_cast<int64_t>(first_block >> 32));
   const __m512i c2 = _mm512_set1_epi64(static_cast<int64_t>(draw.step));
   const __m512i c3 = _mm512_set1_epi64(static_cast<int64_t>(draw.step >> 32 | uint64_t{draw.stream} << 16));
@@ -92,7 +92,7 @@ __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t fi
 __attribute__((target("avx2"))) void pair_words_avx2(Draw draw, uint64_t first_block, uint64_t blocks,
                                                      uint32_t* x, uint32_t* y) {
   const RoundKeys keys = round_keys(draw.seed);
-  const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
+  const __m256i m0 = _mm256_set1_epi64x(kPhiloxMultiplier0), m1 = _mm256_set1_epi64x(kPhiloxMultiplier1);
   const __m256i c1 = _mm256_set1_epi64x(static_cast<int64_t>(first_block >> 32));
   const __m256i c2 = _mm256_set1_epi64x(static_cast<int64_t>(draw.step));
   const __m256i c3 = _mm256_set1_epi64x(static_cast<int64_t>(draw.step >> 32 | uint64_t{draw.stream} << 16));

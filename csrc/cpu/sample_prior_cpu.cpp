@@ -42,22 +42,23 @@ AAE_HD void uniform_pairs(const uint32_t* x, const uint32_t* y, float* out, uint
   }
 }
 
-AAE_HD void mixture_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out,
-                         uint64_t rows, const Prior prior) {
+// What `row` of priors.h makes of each row's words and class.
+template <Pair row(const Prior&, const Words&, int32_t)>
+AAE_HD void each_row(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
+                     const Prior prior) {
   for (uint64_t i = 0; i < rows; ++i) {
-    const Pair position = mixture_row(prior, {x[2 * i], y[2 * i], 0, 0}, static_cast<int32_t>(classes[i]));
+    const Pair position = row(prior, {x[2 * i], y[2 * i], 0, 0}, static_cast<int32_t>(classes[i]));
     out[2 * i] = position.first;
     out[2 * i + 1] = position.second;
   }
 }
 
-AAE_HD void swiss_roll_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out,
-                            uint64_t rows, const Prior prior) {
-  for (uint64_t i = 0; i < rows; ++i) {
-    const Pair position = swiss_roll_row(prior, {x[2 * i], y[2 * i], 0, 0}, static_cast<int32_t>(classes[i]));
-    out[2 * i] = position.first;
-    out[2 * i + 1] = position.second;
-  }
+AAE_HD void prior_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
+                       const Prior& prior) {
+  if (prior.kind == PriorKind::mixture)
+    each_row<mixture_row>(x, y, classes, out, rows, prior);
+  else
+    each_row<swiss_roll_row>(x, y, classes, out, rows, prior);
 }
 
 AAE_HD void classes_of_words(const uint32_t* x, int64_t* out, uint64_t rows, int32_t classes) {
@@ -69,11 +70,7 @@ AAE_FOR_EACH_ISA(normal_pairs, (const uint32_t* x, const uint32_t* y, float* out
 AAE_FOR_EACH_ISA(uniform_pairs,
                  (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound),
                  (x, y, out, pairs, bound))
-AAE_FOR_EACH_ISA(mixture_rows,
-                 (const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
-                  const Prior& prior),
-                 (x, y, classes, out, rows, prior))
-AAE_FOR_EACH_ISA(swiss_roll_rows,
+AAE_FOR_EACH_ISA(prior_rows,
                  (const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
                   const Prior& prior),
                  (x, y, classes, out, rows, prior))
@@ -121,10 +118,7 @@ void rows(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, 
     const int64_t* classes = labels == nullptr ? drawn : labels + i;
     TileWords words;
     pair_words(draw, first + i, n, words.x, words.y);
-    if (prior.kind == PriorKind::mixture)
-      mixture_rows_on_isa(words.x, words.y, classes, out + 2 * i, n, prior);
-    else
-      swiss_roll_rows_on_isa(words.x, words.y, classes, out + 2 * i, n, prior);
+    prior_rows_on_isa(words.x, words.y, classes, out + 2 * i, n, prior);
   }
 }
 

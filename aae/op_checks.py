@@ -1,0 +1,90 @@
+"""The checks of an op's arguments: each passes, or raises a TypeError or ValueError that names op and argument.
+
+They run at every call of a step that takes microseconds: what is right passes in one expression, and only what is
+wrong is looked into.
+"""
+
+import torch
+from torch import Tensor
+
+from aae.priors import Prior
+
+
+def check_tensor(op, name, tensor, dtype, shape, device=None):
+    """`shape` holds sizes, and names where any size will do; without `device`, any CPU or CUDA device will do."""
+    if not (
+        isinstance(tensor, Tensor)
+        and tensor.dtype is dtype
+        and (tensor.shape == shape or _fits(tensor.shape, shape))
+        and (tensor.is_cpu or tensor.is_cuda if device is None else tensor.device == device)
+        and tensor.is_contiguous()
+        and not tensor.requires_grad
+    ):
+        _refuse_tensor(op, name, tensor, dtype, shape, device)
+
+
+def _fits(given, shape):
+    if len(given) != len(shape):
+        return False
+    for there, size in zip(given, shape, strict=True):  # noqa: SIM110
+        if there != size and not isinstance(size, str):
+            return False
+    return True
+
+
+def _refuse_tensor(op, name, tensor, dtype, shape, device):
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{op}: {name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.dtype is not dtype:
+        raise TypeError(f"{op}: {name} must be {dtype}, got {tensor.dtype}")
+    if not _fits(tensor.shape, shape):
+        raise ValueError(f"{op}: {name} must be [{', '.join(map(str, shape))}], got {list(tensor.shape)}")
+    if device is not None and tensor.device != device:
+        raise ValueError(f"{op}: {name} must be on {device}, got {tensor.device}")
+    if not (tensor.is_cpu or tensor.is_cuda):
+        raise ValueError(f"{op}: {name} must be on a CPU or CUDA device, got {tensor.device}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"{op}: {name} must be contiguous, got strides {tensor.stride()}")
+    raise ValueError(f"{op}: {name} requires a gradient, which would be lost; pass {name}.detach()")
+
+
+def check_pair(op, out):
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"{op}: out must be a tuple of two tensors, got {type(out).__name__}")
+    return out
+
+
+def check_prior(op, prior):
+    if not isinstance(prior, Prior):
+        raise TypeError(f"{op}: prior must be a prior of aae.priors, got {type(prior).__name__}")
+
+
+def check_labels(op, prior, labels, n, device):
+    if not prior.classes:
+        raise ValueError(f"{op}: labels need a prior with classes, got {prior}")
+    check_tensor(op, "labels", labels, torch.int64, (n,), device)
+
+
+def check_range(op, name, value, limit):
+    if not isinstance(value, int):
+        raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}")
+    if not 0 <= value < limit:
+        raise ValueError(f"{op}: {name} must be within [0, 2^{limit.bit_length() - 1}), got {value}")
+
+
+def check_rows(op, n, offset, dim=1, n_name="n"):
+    check_range(op, n_name, n, 2**63)
+    check_range(op, "offset", offset, 2**63)
+    if (offset + n) * dim >= 2**63:
+        raise ValueError(f"{op}: (offset + {n_name}) * dim must be below 2^63, got ({offset} + {n}) * {dim}")
+
+
+def check_draw(op, seed, step, stream, device):
+    """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
+    check_range(op, "seed", seed, 2**63)
+    check_range(op, "stream", stream, 2**16)
+    if isinstance(step, Tensor):
+        check_tensor(op, "step", step, torch.int64, (1,) if step.dim() else (), device)
+        return 0, step
+    check_range(op, "step", step, 2**48)
+    return step, None
