@@ -1,0 +1,70 @@
+"""The baseline: the plainest translation of the post's training into PyTorch, on the device of its images.
+
+`backward()`, `torch.optim.Adam` as it comes, images indexed by `randint`.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+def draw(images: Tensor, n: int) -> Tensor:
+    return images[torch.randint(0, len(images), (n,), device=images.device)].float().div(255)
+
+
+class PlainAAE:
+    def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
+        self.images, self.batch_size = images, batch_size
+        self.encoder = mlp(images.shape[1], width, 2)
+        self.decoder = mlp(2, width, images.shape[1])
+        self.discriminator = mlp(2, width, 1)
+        for network in (self.encoder, self.decoder, self.discriminator):
+            network.to(images.device)
+        self.autoencoder_adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
+        self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), lr=0.001)
+        self.generator_adam = torch.optim.Adam(self.encoder.parameters(), lr=0.001)
+
+    def iteration(self) -> None:
+        n, half = self.batch_size, self.batch_size // 2
+        images = draw(self.images, n)
+        decoded = torch.sigmoid(self.decoder(self.encoder(images)))
+        descend(self.autoencoder_adam, F.binary_cross_entropy(decoded, images))
+
+        codes = self.encoder(draw(self.images, half)).detach()
+        answers = torch.sigmoid(self.discriminator(torch.cat([codes, torch.randn_like(codes)])))
+        targets = torch.cat([torch.zeros_like(answers[:half]), torch.ones_like(answers[half:])])
+        descend(self.discriminator_adam, F.binary_cross_entropy(answers, targets))
+
+        answers = torch.sigmoid(self.discriminator(self.encoder(draw(self.images, n))))
+        descend(self.generator_adam, F.binary_cross_entropy(answers, torch.ones_like(answers)))
+
+
+class PlainVAE:
+    def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
+        self.images, self.batch_size = images, batch_size
+        self.encoder = mlp(images.shape[1], width, 4)
+        self.decoder = mlp(2, width, images.shape[1])
+        for network in (self.encoder, self.decoder):
+            network.to(images.device)
+        self.adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
+
+    def iteration(self) -> None:
+        images = draw(self.images, self.batch_size)
+        mean, log_variance = self.encoder(images).chunk(2, dim=1)
+        codes = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
+        reconstruction = F.binary_cross_entropy(torch.sigmoid(self.decoder(codes)), images, reduction="sum")
+        kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
+        descend(self.adam, (reconstruction + kl) / self.batch_size)
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
