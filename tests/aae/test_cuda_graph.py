@@ -1,7 +1,12 @@
 """Trainings in graphs: the bits of iterations one by one. On the CPU, a recording stands in for CUDA's graphs."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from aae import backprop
 from aae.cuda_graph import GraphedIterations
@@ -9,7 +14,6 @@ from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
 from aae.trainer import train_epoch
 from aae.training import AAETrainer, VAETrainer
-from tests.aae.recording import Recording, RecordingCapture
 
 ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
 SIZES = {
@@ -18,6 +22,68 @@ SIZES = {
 }
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one of a single one
+
+aten = torch.ops.aten
+WAITING = {aten._local_scalar_dense, aten.nonzero, aten.equal, aten.is_nonzero}  # for the device, to look at numbers
+BRINGING = {aten.lift_fresh, aten.scalar_tensor}  # numbers of Python to the device
+
+
+class Recording(TorchDispatchMode):
+    """A CUDA graph on the CPU: the operations on tensors while it is entered, which leave no trace in them.
+
+    Capturing runs Python once and the operations not at all. A replay runs the operations with the arguments that they
+    were captured with: the same tensors, whatever they hold by then, and the same Python numbers.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.calls: list[tuple] = []
+        self.found: dict[int, tuple[Tensor, Tensor]] = {}  # memory by address, and a copy of what it held
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        assert op.overloadpacket not in WAITING | BRINGING, f"{op} cannot be captured"
+        kwargs = kwargs or {}
+        for tensor in tensors_in((args, kwargs)):
+            if (address := tensor.untyped_storage().data_ptr()) not in self.found:
+                memory = whole_memory(tensor)
+                self.found[address] = memory, memory.clone()
+        result = op(*args, **kwargs)
+        self.calls.append((op, args, kwargs, result))
+        return result
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        for memory, before in self.found.values():
+            memory.copy_(before)
+
+    def replay(self) -> None:
+        for op, args, kwargs, result in self.calls:
+            again = op(*args, **kwargs)
+            for old, new in zip(tensors_in(result), tensors_in(again), strict=True):
+                if old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+class RecordingCapture:
+    """Stands in for `aae.cuda_graph.CudaCapture`."""
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        work()
+
+    def __call__(self, work: Callable[[], None], times: int) -> Callable[[], None]:
+        with Recording() as recording:
+            for _ in range(times):
+                work()
+        return recording.replay
+
+
+def tensors_in(tree) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def whole_memory(tensor: Tensor) -> Tensor:
+    """All bytes of the memory that `tensor` may be a part of."""
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_gpu)])

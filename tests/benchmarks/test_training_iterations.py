@@ -5,42 +5,19 @@ The two are timed in alternating blocks, because machines drift; what counts is 
 
 import statistics
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
-from aae.idx import read_idx_folder
-from aae.models import build_model
-from aae.priors import NormalPrior
-from aae.training import AAETrainer, VAETrainer
-from tests.benchmarks.plain_pytorch import PlainAAE, PlainVAE
+from tests.benchmarks.trainings import EPOCH, mnist, our_training, plain_training
 
-MNIST = Path(__file__).parents[2] / "data/raw/mnist"
-BLOCKS, ITERATIONS, EPOCH = 10, 30, 468
-ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
-SIZES = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
-
-
-def images() -> Tensor:
-    """MNIST's training images."""
-    return torch.from_numpy(read_idx_folder(MNIST, classes=10).train_images.reshape(60_000, 784).copy())
-
-
-def trainers(model: str):
-    pixels = images()
-    settings = {"seed": 0, "batch_size": 128, "autoencoder": ADAM}
-    if model == "aae":
-        network = build_model("aae", 0, **SIZES, discriminator_widths=[512])
-        ours = AAETrainer(network, pixels, NormalPrior(2), **settings, discriminator=ADAM, generator=ADAM)
-        return ours, PlainAAE(pixels)
-    return VAETrainer(build_model("vae", 0, **SIZES), pixels, NormalPrior(2), **settings), PlainVAE(pixels)
+BLOCKS, ITERATIONS = 10, 30
 
 
 @pytest.mark.parametrize("model", ["aae", "vae"])
 def test_iteration(benchmark, model):
-    ours, plain = trainers(model)
+    images = mnist()
+    ours, plain = our_training(model, images), plain_training(model, images)
     assert torch.isfinite(ours.iteration(0)).all()
     plain.iteration()
     seconds = {"ours": [], "plain": []}

@@ -114,6 +114,17 @@ def test_other_parameters_begin_anew(repository, uninterrupted):
         repository.edit("std: 2.0 ", "std: 1.0 ")
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_precisions_of_a_gpu_are_refused_on_the_cpu(repository, precision):
+    repository.edit("precision: float32 ", f"precision: {precision} ")
+    try:
+        output = repository.run(*TRAIN, status=1)
+    finally:
+        repository.edit(f"precision: {precision} ", "precision: float32 ")
+    assert output == f"error: precision: {precision}, but training runs on the CPU; allowed there: float32\n"
+    assert not any((repository.root / folder).exists() for folder in ("scratch", *RESULTS))
+
+
 def test_divergence_stops_with_one_line_and_keeps_earlier_snapshots(repository, uninterrupted):
     text = (repository.root / "params.yaml").read_text()
     (repository.root / "params.yaml").write_text(text.replace("learning_rate: 0.001", "learning_rate: 1.0e+30"))

@@ -1,13 +1,44 @@
-"""The baseline: the plainest translation of the post's training into PyTorch, on the device of its images.
-
-`backward()`, `torch.optim.Adam` as it comes, images indexed by `randint`.
-"""
+"""The trainings that benchmarks compare, at the sizes of the default experiment, on the device of their images."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from aae.idx import read_idx_folder
+from aae.models import build_model
+from aae.priors import NormalPrior
+from aae.trainer import Trainer
+from aae.training import AAETrainer, VAETrainer
+
+MNIST = Path(__file__).parents[2] / "data/raw/mnist"
+EPOCH = 468  # iterations
+ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+SIZES = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
+
+
+def mnist(device: str = "cpu") -> Tensor:
+    """The training images, uint8 [60000, 784]."""
+    return torch.from_numpy(read_idx_folder(MNIST, classes=10).train_images.reshape(60_000, 784).copy()).to(device)
+
+
+def our_training(model: str, images: Tensor) -> Trainer:
+    """The project's, from seed 0."""
+    settings = {"seed": 0, "batch_size": 128, "autoencoder": ADAM}
+    if model == "vae":
+        return VAETrainer(build_model("vae", 0, **SIZES).to(images.device), images, NormalPrior(2), **settings)
+    network = build_model("aae", 0, **SIZES, discriminator_widths=[512]).to(images.device)
+    return AAETrainer(network, images, NormalPrior(2), **settings, discriminator=ADAM, generator=ADAM)
+
+
+def plain_training(model: str, images: Tensor) -> "PlainAAE | PlainVAE":
+    """The plainest PyTorch's."""
+    return PlainAAE(images) if model == "aae" else PlainVAE(images)
+
+
+# --- the plainest translation of the post: backward(), Adam as it comes, images indexed by randint ------------
 
 
 def mlp(*sizes: int) -> nn.Sequential:
@@ -22,11 +53,9 @@ def draw(images: Tensor, n: int) -> Tensor:
 class PlainAAE:
     def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
         self.images, self.batch_size = images, batch_size
-        self.encoder = mlp(images.shape[1], width, 2)
-        self.decoder = mlp(2, width, images.shape[1])
-        self.discriminator = mlp(2, width, 1)
-        for network in (self.encoder, self.decoder, self.discriminator):
-            network.to(images.device)
+        self.encoder = mlp(images.shape[1], width, 2).to(images.device)
+        self.decoder = mlp(2, width, images.shape[1]).to(images.device)
+        self.discriminator = mlp(2, width, 1).to(images.device)
         self.autoencoder_adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
         self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), lr=0.001)
         self.generator_adam = torch.optim.Adam(self.encoder.parameters(), lr=0.001)
@@ -49,10 +78,8 @@ class PlainAAE:
 class PlainVAE:
     def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
         self.images, self.batch_size = images, batch_size
-        self.encoder = mlp(images.shape[1], width, 4)
-        self.decoder = mlp(2, width, images.shape[1])
-        for network in (self.encoder, self.decoder):
-            network.to(images.device)
+        self.encoder = mlp(images.shape[1], width, 4).to(images.device)
+        self.decoder = mlp(2, width, images.shape[1]).to(images.device)
         self.adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
 
     def iteration(self) -> None:
