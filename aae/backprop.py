@@ -60,12 +60,12 @@ class Perceptron:
             torch._foreach_copy_(self.factors, self.parameters)
         x = x.to(self.dtype)
         self.inputs = []
-        for weight, bias in self.layers:
-            if self.inputs:
-                x.relu_()
+        for weight, bias in self.layers[:-1]:
             self.inputs.append(x)
-            x = torch.addmm(bias, x, weight.t())
-        return x.float()
+            x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, in one kernel where there is one
+        self.inputs.append(x)
+        weight, bias = self.layers[-1]
+        return torch.addmm(bias, x, weight.t()).float()
 
     def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
         """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
@@ -98,7 +98,8 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     """
     if isinstance(targets, float):
         targets = torch.full_like(logits, targets)
-    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / count
+    # ln(1 + exp(x)) - t x takes three kernels, F.binary_cross_entropy_with_logits five.
+    loss = F.softplus(logits).addcmul_(logits, targets, value=-1).sum() / count
     return loss, logits.sigmoid_().sub_(targets).div_(count)
 
 

@@ -1,5 +1,6 @@
 """Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
 
+import json
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.pipeline.conftest import Repository
 
@@ -112,6 +114,15 @@ def test_other_parameters_begin_anew(repository, uninterrupted):
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0 ", "std: 1.0 ")
+
+
+def test_the_timing_says_how_it_was_measured(repository, uninterrupted):
+    timing = json.loads((repository.root / "results/timing/aae-0.json").read_text())
+    expected = {"precision": "float32", "deterministic": True, "iterations": "one by one", "products": "native"}
+    expected |= {"threads": 1, "torch": torch.__version__}
+    assert {key: timing[key] for key in expected} == expected
+    assert timing["device"]
+    assert timing["torch_capability"] == torch.backends.cpu.get_cpu_capability()
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
