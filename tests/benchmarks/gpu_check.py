@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -115,12 +116,15 @@ class Check:
         seconds = max(1.0, min(seconds, BUDGET - (start - self.start)))
         environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
         process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+                                   start_new_session=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT)  # fmt: skip
         failure = ""
         try:
             output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with its compilers
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             output, _ = process.communicate()
             failure = f"stopped after {seconds:.0f} s"
         if process.returncode and not failure:
