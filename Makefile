@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env repro study test bench lint lock clean
+.PHONY: help env repro study test bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -26,6 +26,9 @@ bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 		--benchmark-json=.benchmarks/last.json
 	python tests/benchmarks/table.py < .benchmarks/last.json > .benchmarks/table.md
 	mv .benchmarks/table.md docs/benchmarks.md
+
+gpu-check:     ## on a machine with a GPU: its tests, trainings and benchmarks, and docs/gpu.md; needs no DVC
+	$(PYTHON) tests/benchmarks/gpu_check.py
 
 lint: env      ## style, imports and common mistakes
 	ruff check .

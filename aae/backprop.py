@@ -2,9 +2,10 @@
 
 They compute what autograd and `torch.optim.Adam` would (the tests compare them), without building a graph that never
 changes anew for every step. The parameters are those of the `nn.Module`, updated in place. `aae.backprop_cpu` does the
-same faster on the CPU.
+same faster on the CPU. Nothing here waits for the device or brings numbers to it, so that CUDA graphs can hold it all.
 """
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -12,48 +13,81 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+_dtype = torch.float32  # of the factors of products
+
+
+def set_products(precision: str, deterministic: bool) -> None:
+    """How matrix products on a GPU are computed; comes before the process's first, and before any `Perceptron`.
+
+    Weights, moments and losses are float32 with each `precision`, and sums of products are float32:
+    `tf32` rounds the factors to 10 bits behind the point, as the GPU reads them;
+    `bfloat16` keeps weights, activations and gradients rounded to 7 bits for the products, and rounds these, too.
+    With `deterministic`, the same products on the same kind of GPU with the same libraries have the same bits.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"set_products: precision must be one of {', '.join(PRECISIONS)}, got {precision}")
+    global _dtype
+    _dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    if deterministic:  # of a fixed workspace, which cuBLAS reads from the environment when it starts
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel more for every new tensor
+
 
 class Perceptron:
-    """The passes of an `mlp` on minibatches: linear layers with ReLU between them."""
+    """The passes of an `mlp` on minibatches: linear layers with ReLU between them.
+
+    Outputs and the gradients in parameters and inputs are float32 with every precision of the products.
+    """
 
     def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
-        self.layers = [
-            (layer.weight.detach(), layer.bias.detach()) for layer in network if isinstance(layer, nn.Linear)
-        ]
+        self.dtype = _dtype
+        linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+        self.parameters = [tensor.detach() for layer in linears for tensor in (layer.weight, layer.bias)]
+        self.factors = self.parameters  # what is multiplied
+        if self.dtype != torch.float32:
+            self.factors = [parameter.to(self.dtype) for parameter in self.parameters]
+        self.layers = list(zip(self.factors[::2], self.factors[1::2], strict=True))
         self.inputs: list[Tensor] = []  # of each layer in the last forward pass
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """Weight [outputs, inputs] and bias [outputs] of each layer, first layer first."""
-        return [tensor for layer in self.layers for tensor in layer]
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs [n, outputs] for inputs `x` [n, inputs], which the backward pass will need unchanged."""
+        if self.factors is not self.parameters:
+            torch._foreach_copy_(self.factors, self.parameters)
+        x = x.to(self.dtype)
         self.inputs = []
-        for weight, bias in self.layers:
-            if self.inputs:
-                x.relu_()
+        for weight, bias in self.layers[:-1]:
             self.inputs.append(x)
-            x = torch.addmm(bias, x, weight.t())
-        return x
+            x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, in one kernel where there is one
+        self.inputs.append(x)
+        weight, bias = self.layers[-1]
+        return torch.addmm(bias, x, weight.t()).float()
 
     def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
         """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
 
         `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
         """
+        gradient = gradient.to(self.dtype)
         for i in reversed(range(len(self.layers))):
             x = self.inputs[i]
-            if adam:
+            if adam and self.dtype == torch.float32:
                 torch.mm(gradient.t(), x, out=adam.gradients[2 * i])
-                torch.sum(gradient, dim=0, out=adam.gradients[2 * i + 1])
+            elif adam:
+                adam.gradients[2 * i].copy_(gradient.t() @ x)
+            if adam:
+                torch.sum(gradient, dim=0, dtype=torch.float32, out=adam.gradients[2 * i + 1])
             if i > 0 or to_inputs:
                 gradient = gradient @ self.layers[i][0]
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(gradient, x, 0, grad_input=gradient)
         if adam:
             adam.step()
-        return gradient if to_inputs else None
+        return gradient.float() if to_inputs else None
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
@@ -64,7 +98,8 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     """
     if isinstance(targets, float):
         targets = torch.full_like(logits, targets)
-    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / count
+    # ln(1 + exp(x)) - t x takes three kernels, F.binary_cross_entropy_with_logits five.
+    loss = F.softplus(logits).addcmul_(logits, targets, value=-1).sum() / count
     return loss, logits.sigmoid_().sub_(targets).div_(count)
 
 

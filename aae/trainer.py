@@ -32,8 +32,16 @@ class Trainer(ABC):
         self.totals = torch.zeros(len(self.losses), device=images.device)
 
     @abstractmethod
-    def iteration(self, step: int) -> Tensor:
-        """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them."""
+    def iteration(self, step: int | Tensor) -> Tensor:
+        """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them.
+
+        `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
+        """
+
+    def advance(self, most: int) -> None:
+        """Trains the next iteration, the first of `most` that may follow."""
+        self.totals += self.iteration(self.step)
+        self.step += 1
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name; not copies."""
@@ -63,19 +71,25 @@ class Trainer(ABC):
 
 
 def train_epoch(
-    trainer: Trainer, epoch: int, iterations: int, after_iteration: Callable[[int], object] | None = None
+    trainer: Trainer,
+    epoch: int,
+    iterations: int,
+    after_iteration: Callable[[int], object] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> dict[str, float]:
     """Trains epoch `epoch` (counted from 1) of `iterations` iterations; returns the mean of each loss.
 
     It begins with iteration `trainer.step`, which is in the middle of the epoch if the trainer was restored there.
-    `after_iteration(step)` is called when `step` iterations of the training are done.
+    `advance(most)` trains iterations, `most` at most, and counts them in `trainer.step`: `trainer.advance`, which is
+    taken without it, a single one, and `GraphedIterations.advance` several. `after_iteration(step)` is called after
+    each advance, when `step` iterations of the training are done, or on a GPU queued.
     Raises Diverged if a loss or a weight is not finite: training will not come back from there.
     """
     if trainer.step == (epoch - 1) * iterations:
         trainer.totals.zero_()
+    advance = advance or trainer.advance
     while trainer.step < epoch * iterations:
-        trainer.totals += trainer.iteration(trainer.step)
-        trainer.step += 1
+        advance(epoch * iterations - trainer.step)
         if after_iteration:
             after_iteration(trainer.step)
     means = dict(zip(trainer.losses, (trainer.totals / iterations).tolist(), strict=True))

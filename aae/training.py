@@ -59,11 +59,11 @@ class AAETrainer(Trainer):
             "generator_adam": self.generator_adam,
         }
 
-    def iteration(self, step: int) -> Tensor:
+    def iteration(self, step: int | Tensor) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, without waiting for them."""
         return torch.stack([self.reconstruction_step(step), self.discriminator_step(step), self.generator_step(step)])
 
-    def reconstruction_step(self, step: int) -> Tensor:
+    def reconstruction_step(self, step: int | Tensor) -> Tensor:
         """Encoder and decoder towards the images; returns nats per image.
 
         What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
@@ -75,7 +75,7 @@ class AAETrainer(Trainer):
         self.encoder.backward(in_codes, self.encoder_adam)
         return loss * self.model.pixels
 
-    def discriminator_step(self, step: int) -> Tensor:
+    def discriminator_step(self, step: int | Tensor) -> Tensor:
         """The discriminator towards telling half a batch of codes (target 0) from prior samples (target 1)."""
         half = self.batch_size // 2
         images, labels = self.draw(half, step, Stream.DISCRIMINATOR)
@@ -85,7 +85,7 @@ class AAETrainer(Trainer):
         self.discriminator.backward(gradient, self.discriminator_adam)
         return loss
 
-    def generator_step(self, step: int) -> Tensor:
+    def generator_step(self, step: int | Tensor) -> Tensor:
         """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
         images, labels = self.draw(self.batch_size, step, Stream.GENERATOR)
         batch = codes = self.encoder.forward(images)
@@ -96,7 +96,7 @@ class AAETrainer(Trainer):
         self.encoder.backward(in_batch[:, : self.model.code_size].contiguous(), self.generator_adam)
         return loss
 
-    def draw(self, n: int, step: int, stream: Stream) -> tuple[Tensor, Tensor | None]:
+    def draw(self, n: int, step: int | Tensor, stream: Stream) -> tuple[Tensor, Tensor | None]:
         """A minibatch of `n` images with replacement, float32 [n, pixels], and their labels, if they are used."""
         images, indices = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=stream)
         return images, None if self.labels is None else self.labels[indices]
@@ -125,7 +125,7 @@ class VAETrainer(Trainer):
         self.networks = {"encoder": self.encoder, "decoder": self.decoder}
         self.optimizers = {"encoder_adam": self.encoder_adam, "decoder_adam": self.decoder_adam}
 
-    def iteration(self, step: int) -> Tensor:
+    def iteration(self, step: int | Tensor) -> Tensor:
         """Trains iteration `step`; returns its losses [3], in the order of `losses`, in nats per image."""
         n = self.batch_size
         images, _ = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=Stream.RECONSTRUCTION)

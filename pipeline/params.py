@@ -111,6 +111,11 @@ class Params(Section):
     ]
     code_size: Annotated[Count, Field(description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
+    precision: Annotated[
+        Literal["float32", "tf32", "bfloat16"], Field(description="of matrix products; on a CPU float32 alone")
+    ]
+    deterministic: Annotated[bool, Field(description="the same bits from the same GPU; a CPU's are always the same")]
+    cuda_graph: Annotated[bool, Field(description="on a GPU, iterations run as CUDA graphs and not one by one")]
     threads: Annotated[
         Literal["auto"] | Count, Field(description="of the training on the CPU; they do not change its results")
     ]

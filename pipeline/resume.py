@@ -12,7 +12,7 @@ from aae.data import Dataset
 from pipeline.params import Params
 from pipeline.paths import SCRATCH, run_name
 
-UNUSED = {"seeds", "threads", "evaluation", "render"}  # parameters that do not change a run's training
+UNUSED = {"seeds", "threads", "cuda_graph", "evaluation", "render"}  # parameters that do not change a run's training
 
 
 def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Path:

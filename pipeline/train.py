@@ -1,7 +1,6 @@
 """Stage `train`: one run, a (model, seed), from the prepared images to snapshots, history and timing."""
 
 import json
-import platform
 import shutil
 import statistics
 import time
@@ -12,9 +11,12 @@ import torch
 from dvclive import Live
 from tqdm import tqdm
 
+from aae import backprop
 from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from aae.cuda_graph import PER_GRAPH, GraphedIterations
 from aae.data import Dataset, load_dataset
 from aae.errors import Diverged, InputError
+from aae.machine import describe_machine
 from aae.models import build_model
 from aae.priors import NormalPrior
 from aae.snapshots import list_snapshots, save_snapshot
@@ -33,6 +35,7 @@ def main() -> None:
     params = load_params()
     check_extension()
     device = choose_device(params.device)
+    set_products(params, device)
     if params.threads != "auto":
         aae_native.set_threads(params.threads)
     dataset = load_dataset(DATA)
@@ -42,7 +45,7 @@ def main() -> None:
     trainer = build_trainer(name, seed, params, dataset, device)
     scratch = scratch_folder(name, seed, params, dataset, device)
     seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, scratch)
-    write_timing(run_name(name, seed), device, seconds)
+    write_timing(run_name(name, seed), params, device, seconds)
     shutil.rmtree(scratch.parent)
 
 
@@ -75,13 +78,14 @@ def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: 
         saved = time.monotonic()
 
     def after_iteration(step: int) -> None:
-        progress.update()
+        progress.update(step - progress.n)
         if interruption.requested:
             save()
             raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` goes on from there")
         if time.monotonic() - saved > 60:
             save()
 
+    graphs = GraphedIterations(trainer) if params.cuda_graph and trainer.images.is_cuda else None
     live = Live(str(HISTORY / run), dvcyaml=None, save_dvc_exp=False)
     total = params.epochs * iterations
     progress = tqdm(total=total, initial=trainer.step, desc=run, unit="it", mininterval=1)
@@ -91,7 +95,7 @@ def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: 
         for epoch in range(len(history) + 1, params.epochs + 1):
             start = time.perf_counter()
             try:
-                losses = train_epoch(trainer, epoch, iterations, after_iteration)
+                losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
             except Diverged as error:
                 last = max(list_snapshots(scratch / "snapshots"))
                 raise InputError(
@@ -128,6 +132,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_products(params: Params, device: torch.device) -> None:
+    """Precision and determinism of the products that PyTorch makes; the CPU's native ones are float32 and both."""
+    if device.type == "cuda":
+        backprop.set_products(params.precision, params.deterministic)
+    elif params.precision != "float32":
+        raise InputError(f"precision: {params.precision}, but training runs on the CPU; allowed there: float32")
+
+
 def build_trainer(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Trainer:
     """The trainer of run (name, seed) on the dataset's training images."""
     images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
@@ -153,24 +165,16 @@ def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
     live.make_summary()
 
 
-def processor_name() -> str:
-    """The processor's name, or its architecture where the system does not tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def write_timing(run: str, device: torch.device, seconds: list[float]) -> None:
-    """What differs from one repetition to the next, and the machine that it was measured on."""
+def write_timing(run: str, params: Params, device: torch.device, seconds: list[float]) -> None:
+    """What differs from one repetition to the next, and the machine and the way that it was measured on."""
+    on_gpu = device.type == "cuda"
     timing = {
         "seconds": round(sum(seconds), 2),
         "seconds_per_epoch": round(statistics.median(seconds), 4),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
-        "threads": aae_native.get_threads(),
-        "instructions": aae_native.build_info()["isa"],
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        "precision": params.precision,
+        "deterministic": params.deterministic or not on_gpu,
+        "iterations": f"CUDA graphs of {PER_GRAPH}" if params.cuda_graph and on_gpu else "one by one",
+        **describe_machine(device),
     }
     TIMING.mkdir(parents=True, exist_ok=True)
     (TIMING / f"{run}.json").write_text(json.dumps(timing, indent=2) + "\n")

@@ -5,105 +5,19 @@ The two are timed in alternating blocks, because machines drift; what counts is 
 
 import statistics
 import time
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from aae.idx import read_idx_folder
-from aae.models import build_model
-from aae.priors import NormalPrior
-from aae.training import AAETrainer, VAETrainer
+from tests.benchmarks.trainings import EPOCH, mnist, our_training, plain_training
 
-MNIST = Path(__file__).parents[2] / "data/raw/mnist"
-BLOCKS, ITERATIONS, EPOCH = 10, 30, 468
-ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
-SIZES = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
-
-
-# --- the plainest PyTorch: backward(), unfused Adam, images indexed by randint --------------------------------
-
-
-def mlp(*sizes: int) -> nn.Sequential:
-    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
-
-
-def draw(images: Tensor, n: int) -> Tensor:
-    return images[torch.randint(0, len(images), (n,))].float().div(255)
-
-
-class PlainAAE:
-    def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
-        self.images, self.batch_size = images, batch_size
-        self.encoder = mlp(images.shape[1], width, 2)
-        self.decoder = mlp(2, width, images.shape[1])
-        self.discriminator = mlp(2, width, 1)
-        self.autoencoder_adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
-        self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), lr=0.001)
-        self.generator_adam = torch.optim.Adam(self.encoder.parameters(), lr=0.001)
-
-    def iteration(self) -> None:
-        n, half = self.batch_size, self.batch_size // 2
-        images = draw(self.images, n)
-        decoded = torch.sigmoid(self.decoder(self.encoder(images)))
-        descend(self.autoencoder_adam, F.binary_cross_entropy(decoded, images))
-
-        codes = self.encoder(draw(self.images, half)).detach()
-        answers = torch.sigmoid(self.discriminator(torch.cat([codes, torch.randn(half, 2)])))
-        targets = torch.cat([torch.zeros(half, 1), torch.ones(half, 1)])
-        descend(self.discriminator_adam, F.binary_cross_entropy(answers, targets))
-
-        answers = torch.sigmoid(self.discriminator(self.encoder(draw(self.images, n))))
-        descend(self.generator_adam, F.binary_cross_entropy(answers, torch.ones(n, 1)))
-
-
-class PlainVAE:
-    def __init__(self, images: Tensor, width: int = 512, batch_size: int = 128):
-        self.images, self.batch_size = images, batch_size
-        self.encoder = mlp(images.shape[1], width, 4)
-        self.decoder = mlp(2, width, images.shape[1])
-        self.adam = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], lr=0.001)
-
-    def iteration(self) -> None:
-        images = draw(self.images, self.batch_size)
-        mean, log_variance = self.encoder(images).chunk(2, dim=1)
-        codes = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
-        reconstruction = F.binary_cross_entropy(torch.sigmoid(self.decoder(codes)), images, reduction="sum")
-        kl = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum()
-        descend(self.adam, (reconstruction + kl) / self.batch_size)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
-
-# --- the benchmark --------------------------------------------------------------------------------------------
-
-
-def images() -> Tensor:
-    """MNIST's training images."""
-    return torch.from_numpy(read_idx_folder(MNIST, classes=10).train_images.reshape(60_000, 784).copy())
-
-
-def trainers(model: str):
-    pixels = images()
-    settings = {"seed": 0, "batch_size": 128, "autoencoder": ADAM}
-    if model == "aae":
-        network = build_model("aae", 0, **SIZES, discriminator_widths=[512])
-        ours = AAETrainer(network, pixels, NormalPrior(2), **settings, discriminator=ADAM, generator=ADAM)
-        return ours, PlainAAE(pixels)
-    return VAETrainer(build_model("vae", 0, **SIZES), pixels, NormalPrior(2), **settings), PlainVAE(pixels)
+BLOCKS, ITERATIONS = 10, 30
 
 
 @pytest.mark.parametrize("model", ["aae", "vae"])
 def test_iteration(benchmark, model):
-    ours, plain = trainers(model)
+    images = mnist()
+    ours, plain = our_training(model, images), plain_training(model, images)
     assert torch.isfinite(ours.iteration(0)).all()
     plain.iteration()
     seconds = {"ours": [], "plain": []}

@@ -80,6 +80,12 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("seeds: [0]", "seeds: [3, 3]", "seeds: 3 stands there twice"),
         ("device: auto", "device: gpu", "device: input should be 'auto', 'cpu' or 'cuda'; found 'gpu'"),
         (
+            "precision: float32",
+            "precision: float16",
+            "precision: input should be 'float32', 'tf32' or 'bfloat16'; found 'float16'",
+        ),
+        ("cuda_graph: true", "cuda_graph: 36", "cuda_graph: input should be a valid boolean; found 36"),
+        (
             "name: normal",
             "name: gauss",
             "prior.name: input should be 'normal', 'mixture', 'swiss_roll' or 'uniform'; found 'gauss'",

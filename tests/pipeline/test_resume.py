@@ -1,5 +1,6 @@
 """Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
 
+import json
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.pipeline.conftest import Repository
 
@@ -112,6 +114,26 @@ def test_other_parameters_begin_anew(repository, uninterrupted):
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0 ", "std: 1.0 ")
+
+
+def test_the_timing_says_how_it_was_measured(repository, uninterrupted):
+    timing = json.loads((repository.root / "results/timing/aae-0.json").read_text())
+    expected = {"precision": "float32", "deterministic": True, "iterations": "one by one", "products": "native"}
+    expected |= {"threads": 1, "torch": torch.__version__}
+    assert {key: timing[key] for key in expected} == expected
+    assert timing["device"]
+    assert timing["torch_capability"] == torch.backends.cpu.get_cpu_capability()
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_precisions_of_a_gpu_are_refused_on_the_cpu(repository, precision):
+    repository.edit("precision: float32 ", f"precision: {precision} ")
+    try:
+        output = repository.run(*TRAIN, status=1)
+    finally:
+        repository.edit(f"precision: {precision} ", "precision: float32 ")
+    assert output == f"error: precision: {precision}, but training runs on the CPU; allowed there: float32\n"
+    assert not any((repository.root / folder).exists() for folder in ("scratch", *RESULTS))
 
 
 def test_divergence_stops_with_one_line_and_keeps_earlier_snapshots(repository, uninterrupted):

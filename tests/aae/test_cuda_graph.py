@@ -1,0 +1,233 @@
+"""Trainings in graphs: the bits of iterations one by one. On the CPU, a recording stands in for CUDA's graphs."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from aae import backprop
+from aae.cuda_graph import GraphedIterations
+from aae.models import build_model
+from aae.priors import MixturePrior, NormalPrior
+from aae.trainer import train_epoch
+from aae.training import AAETrainer, VAETrainer
+
+ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+SIZES = {
+    "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
+    "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # the default experiment's
+}
+needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one of a single one
+
+aten = torch.ops.aten
+WAITING = {aten._local_scalar_dense, aten.nonzero, aten.equal, aten.is_nonzero}  # for the device, to look at numbers
+BRINGING = {aten.lift_fresh, aten.scalar_tensor}  # numbers of Python to the device
+
+
+class Recording(TorchDispatchMode):
+    """A CUDA graph on the CPU: the operations on tensors while it is entered, which leave no trace in them.
+
+    Capturing runs Python once and the operations not at all. A replay runs the operations with the arguments that they
+    were captured with: the same tensors, whatever they hold by then, and the same Python numbers.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.calls: list[tuple] = []
+        self.found: dict[int, tuple[Tensor, Tensor]] = {}  # memory by address, and a copy of what it held
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        assert op.overloadpacket not in WAITING | BRINGING, f"{op} cannot be captured"
+        kwargs = kwargs or {}
+        for tensor in tensors_in((args, kwargs)):
+            if (address := tensor.untyped_storage().data_ptr()) not in self.found:
+                memory = whole_memory(tensor)
+                self.found[address] = memory, memory.clone()
+        result = op(*args, **kwargs)
+        self.calls.append((op, args, kwargs, result))
+        return result
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        for memory, before in self.found.values():
+            memory.copy_(before)
+
+    def replay(self) -> None:
+        for op, args, kwargs, result in self.calls:
+            again = op(*args, **kwargs)
+            for old, new in zip(tensors_in(result), tensors_in(again), strict=True):
+                if old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+class RecordingCapture:
+    """Stands in for `aae.cuda_graph.CudaCapture`."""
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        work()
+
+    def __call__(self, work: Callable[[], None], times: int) -> Callable[[], None]:
+        with Recording() as recording:
+            for _ in range(times):
+                work()
+        return recording.replay
+
+
+def tensors_in(tree) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def whole_memory(tensor: Tensor) -> Tensor:
+    """All bytes of the memory that `tensor` may be a part of."""
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_gpu)])
+def device(request, monkeypatch):
+    monkeypatch.setattr("aae.trainer.passes_on", lambda device: backprop)  # which train on a GPU, here and there
+    if request.param == "cuda":
+        backprop.set_products("float32", deterministic=True)
+    yield request.param
+    backprop.set_products("float32", deterministic=False)
+
+
+@pytest.fixture(params=["aae", "labelled aae", "vae"])
+def build(request, device):
+    """Makes the same trainer at every call."""
+
+    def build():
+        sizes, random = dict(SIZES[device]), torch.Generator().manual_seed(0)
+        pixels, width = sizes.pop("pixels"), [sizes.pop("width")]
+        images = torch.randint(0, 256, (500, pixels), dtype=torch.uint8, generator=random).to(device)
+        settings = {"seed": 3, "autoencoder": ADAM} | sizes
+        sizes = {"pixels": pixels, "code_size": 2, "encoder_widths": width, "decoder_widths": width}
+        if request.param == "vae":
+            return VAETrainer(build_model("vae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
+        sizes["discriminator_widths"] = width
+        settings |= {"discriminator": ADAM, "generator": ADAM}
+        if request.param == "aae":
+            return AAETrainer(build_model("aae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
+        settings["labels"] = (torch.arange(500) % 4).to(device)
+        model = build_model("aae", 3, **sizes, label_classes=4).to(device)
+        return AAETrainer(model, images, MixturePrior(4), **settings)
+
+    return build
+
+
+def graphed(trainer):
+    return GraphedIterations(trainer, PER_GRAPH, None if trainer.images.is_cuda else RecordingCapture())
+
+
+def everything(trainer):
+    """Copies of all that training changes, optimisers' step counts included."""
+    tensors = {name: tensor.clone() for name, tensor in trainer.state().items()}
+    for name, adam in trainer.optimizers.items():
+        tensors |= {f"{name}.steps.{i}": count.clone() for i, count in enumerate(adam.steps)}
+    return tensors
+
+
+def assert_same_bits(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
+    assert not different
+
+
+def test_the_bits_of_iterations_one_by_one(build):
+    one_by_one, trainer = build(), build()
+    graphs = graphed(trainer)
+    for epoch in (1, 2):
+        expected = train_epoch(one_by_one, epoch, ITERATIONS)
+        assert train_epoch(trainer, epoch, ITERATIONS, advance=graphs.advance) == expected
+        assert trainer.step == one_by_one.step
+        assert_same_bits(everything(trainer), everything(one_by_one))
+
+
+def test_it_is_called_after_each_graph(build):
+    trainer, steps = build(), []
+    graphs = graphed(trainer)
+    for epoch in (1, 2):
+        train_epoch(trainer, epoch, ITERATIONS, steps.append, graphs.advance)
+    assert steps == [3, 6, 7, 10, 13, 14]
+    assert sorted(graphs.graphs) == [1, 3]
+
+
+def test_warming_up_changes_nothing(build):
+    trainer = build()
+    trainer.advance(1)
+    before = everything(trainer)
+    graphed(trainer).warm_up()
+    assert_same_bits(everything(trainer), before)
+    assert trainer.step == 1
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 7, 8])
+def test_resuming_from_any_step(build, step):
+    """With new graphs, as after an interruption, and with those that have already run elsewhere."""
+    one_by_one = build()
+    saved = None
+    for epoch in (1, 2):
+
+        def keep(done):
+            nonlocal saved
+            if done == step:
+                saved = {name: tensor.clone() for name, tensor in one_by_one.state().items()}
+
+        train_epoch(one_by_one, epoch, ITERATIONS, keep)
+    expected = everything(one_by_one)
+
+    trainer = build()
+    graphs = graphed(trainer)
+    for _ in range(2):
+        trainer.restore(step, saved)
+        for epoch in range(step // ITERATIONS + 1, 3):
+            train_epoch(trainer, epoch, ITERATIONS, advance=graphs.advance)
+        assert_same_bits(everything(trainer), expected)
+
+
+def test_the_trainer_may_advance_by_itself_in_between(build):
+    one_by_one, trainer = build(), build()
+    graphs = graphed(trainer)
+    for advance in (graphs.advance, trainer.advance, graphs.advance):
+        advance(PER_GRAPH)
+    while one_by_one.step < trainer.step:
+        one_by_one.advance(1)
+    assert trainer.step == 7
+    assert_same_bits(everything(trainer), everything(one_by_one))
+
+
+def test_the_stand_in_captures_what_a_graph_would():
+    """Operations only, on the tensors as they are at replay, with the numbers of the capture."""
+    total, number = torch.zeros(3), 2.0
+    graph = RecordingCapture()(lambda: total.add_(torch.ones(3) * number), 2)
+    assert torch.equal(total, torch.zeros(3))
+    number = 5.0
+    total.fill_(10)
+    graph()
+    assert torch.equal(total, torch.full((3,), 14.0))
+    for refused in (lambda: total.sum().item(), lambda: total.add_(torch.tensor([1.0, 2.0, 3.0]))):
+        with pytest.raises(AssertionError, match="cannot be captured"), Recording():
+            refused()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", backprop.PRECISIONS)
+@pytest.mark.parametrize("device", ["cuda"], indirect=True)
+def test_nothing_waits_for_the_gpu(build, precision):
+    backprop.set_products(precision, deterministic=True)
+    one_by_one, trainer = build(), build()
+    graphs = graphed(trainer)
+    one_by_one.advance(1)
+    graphs.advance(PER_GRAPH)  # captures, which waits
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            one_by_one.advance(1)
+        graphs.advance(PER_GRAPH)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert_same_bits(everything(trainer), everything(one_by_one))
