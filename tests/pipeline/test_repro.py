@@ -90,7 +90,7 @@ def test_an_experiment_with_other_epochs_compares(repository):
     assert "longer" in repository.run("dvc", "exp", "show", "--csv")
     metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))
     assert metrics["results/metrics/aae-0.json"]["epoch"] == {"old": 2, "new": 3, "diff": 1}
-    change = metrics["results/summary.json"]["aae"]["final"]["sliced_wasserstein"]["mean"]
+    change = metrics["results/summary.json"]["aae.final.sliced_wasserstein.mean"]
     assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = json.loads(repository.run("dvc", "params", "diff", "--json"))
     assert params == {"params.yaml": {"epochs": {"old": 2, "new": 3, "diff": 1}}}
