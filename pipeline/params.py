@@ -89,6 +89,8 @@ class VAE(Section):
 class Evaluation(Section):
     cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells an axis")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
+    floor_samples: Annotated[int, Field(ge=2, description="samples of the prior that the floor is computed from")]
+    match_level: Annotated[Positive, Field(description="sliced Wasserstein distance that counts as a match")]
 
 
 class Render(Section):
@@ -149,13 +151,6 @@ def load_params(path: Path = PARAMS) -> Params:
     if params.prior.labels and not classes:
         raise InputError(f"{path}: prior.labels: prior {params.prior.name} has no classes; allowed here: false")
     return params
-
-
-def normal_std(params: Params) -> float:
-    """The standard deviation of a normal prior, for what is defined for that one alone."""
-    if params.prior.name != "normal":
-        raise InputError(f"{PARAMS}: prior.name: metrics and pictures need the prior normal; found {params.prior.name}")
-    return params.prior.normal.std
 
 
 def describe(error: dict[str, Any], content: Any) -> str:
