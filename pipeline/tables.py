@@ -1,0 +1,51 @@
+"""JSON and CSV files of results: how they are written, and read again."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aae.errors import InputError
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes `content`, rounded, as indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Writes `rows`, rounded, under the keys of the first; None is an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rounded(list(rows)))
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(read(path))
+
+
+def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, float | None]]:
+    """The rows of a table of numbers; an empty cell is None."""
+    rows = csv.DictReader(read(path).decode().splitlines(), delimiter=delimiter)
+    return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); `dvc repro` makes it") from None
+
+
+def rounded(value: Any) -> Any:
+    """Every float in `value` to six significant digits, which is more than the measures are good for."""
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [rounded(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
