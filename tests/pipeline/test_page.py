@@ -63,7 +63,8 @@ def page(chromium, experiment):
     chromium.get((experiment / "report/index.html").as_uri())
     WebDriverWait(chromium, 20).until(lambda driver: driver.execute_script("return 'point' in plane.dataset"))
     yield chromium
-    assert chromium.get_log("browser") == []
+    # Tests read canvases more often than Chromium thinks well of.
+    assert [entry for entry in chromium.get_log("browser") if "will-read-frequently" not in entry["message"]] == []
     assert outside_requests(chromium) == []
 
 
