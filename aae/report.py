@@ -136,8 +136,10 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str
     index, base64 = None, {}
     if results.parameters["code_size"] == 2:
         index, base64 = page_data(results.runs, results.parameters, images, labels)
-    return environment(autoescape=True).get_template("index.html.j2").render(
-        content(results), charts=charts(results), frame=FRAME, index=index, base64=base64
+    return (
+        environment(autoescape=True)
+        .get_template("index.html.j2")
+        .render(content(results), charts=charts(results), frame=FRAME, index=index, base64=base64)
     )
 
 
@@ -172,7 +174,7 @@ def content(results: Results) -> dict:
         "settings": dict(settings(results.parameters)),
         "priors": {model: prior_text(model, results.parameters) for model in results.models},
         "answer": answer(kinds, table, results),
-        "claims": [{"claim": CLAIMS[name]} | results.claims[name] for name in CLAIMS if name in results.claims],
+        "claims": [{"claim": claim} | results.claims[name] for name, claim in CLAIMS.items()],
         "kinds": kinds,
         "floors": floors,
         "table": table,
@@ -292,7 +294,9 @@ def charts(results: Results) -> list[dict]:
     def of_codes(key: str) -> dict:
         return {
             "series": series("codes", key),
-            "levels": [Level(floor.name, **floor.measures[key]) for floor in floors_of(results)],
+            "levels": [
+                Level(floor.name, **floor.measures[key]) for floor in floors_of(results) if key in floor.measures
+            ],
         }
 
     def series(part: str, key: str, first_epoch: int = 0) -> list[Series]:
@@ -316,9 +320,7 @@ def charts(results: Results) -> list[dict]:
     undecided = Level("ln 2: undecided", log(2), log(2), log(2))
     return [
         chart("Distance from the prior", "sliced Wasserstein", **of_codes("sliced_wasserstein"), log=True),
-        chart(
-            "… with the mean removed", "sliced Wasserstein", **of_codes("sliced_wasserstein_centred"), log=True
-        ),
+        chart("… with the mean removed", "sliced Wasserstein", **of_codes("sliced_wasserstein_centred"), log=True),
         chart("Unevenness", "chi² per degree of freedom", **of_codes("chi2_per_dof"), log=True),
         chart(
             "Reconstruction of test images",

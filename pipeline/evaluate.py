@@ -1,63 +1,73 @@
-"""Stage `evaluate`: every snapshot of one run on the test images, in numbers."""
+"""Stage `evaluate`: one run on the test images in numbers, every snapshot in full and the codes of every epoch."""
 
-import csv
-import json
+import numpy as np
 
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.metrics import flatten, model_metrics, prior_sample_metrics
+from aae.metrics import Split, epoch_metrics, model_metrics
 from aae.models import to_inputs
 from aae.snapshots import list_snapshots, load_snapshot
+from aae.summary import flatten, last_third
+from aae.targets import Target, build_target
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
-from pipeline.params import load_params, normal_std
-from pipeline.paths import CURVES, DATA, METRICS, SNAPSHOTS, run_name
+from pipeline.params import load_params
+from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
+from pipeline.prior import prior_of
+from pipeline.tables import write_csv, write_json
 
 
 def main() -> None:
     name, seed = run_arguments()
     params = load_params()
-    std = normal_std(params)
     check_extension()
     run = run_name(name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
-    images = to_inputs(load_dataset(DATA).test_images)
-    measures = {"seed": seed, "std": std} | params.evaluation.model_dump()
+    prior = prior_of(name, params)
+    measures = {"cells": params.evaluation.cells, "projections": params.evaluation.projections}
+
+    data = load_dataset(DATA)
+    n = len(data.test_images)
+    # As many training images as test images, evenly over the set: their match is measured with the same noise.
+    chosen = np.linspace(0, len(data.train_images), min(n, len(data.train_images)), endpoint=False, dtype=np.int64)
+    target = build_target(prior, n, **measures)
+    train_target = target if len(chosen) == n else build_target(prior, len(chosen), **measures)
+    test = Split(to_inputs(data.test_images), np.asarray(data.test_labels), target)
+    train = Split(to_inputs(data.train_images[chosen]), data.train_labels[chosen], train_target)
 
     curves = []
     for epoch, path in snapshots.items():
         model = load_snapshot(path)
         try:
-            metrics = {"epoch": epoch} | model_metrics(model, images, **measures)
+            curves.append({"epoch": epoch} | model_metrics(model, test, train, prior, seed=seed))
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        curves.append(metrics)
-    write_curves(run, curves)
-    reference = prior_sample_metrics(len(images), model.code_size, **measures)
-    write_metrics(run, curves[-1] | {"prior_sample": reference})
+    match = match_of_epochs(run, model.code_size, target, seed)
+    flat = [flatten(metrics) for metrics in curves]
+    write_csv(CURVES / f"{run}.csv", flat)
+    write_csv(MATCH / f"{run}.csv", match)
+    write_json(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
 
 
-def write_curves(run: str, curves: list[dict]) -> None:
-    """One row a snapshot, with the flattened names of its metrics as columns."""
-    CURVES.mkdir(parents=True, exist_ok=True)
-    rows = [rounded(flatten(metrics)) for metrics in curves]
-    with open(CURVES / f"{run}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_metrics(run: str, metrics: dict) -> None:
-    """The metrics of the last snapshot, nested."""
-    METRICS.mkdir(parents=True, exist_ok=True)
-    (METRICS / f"{run}.json").write_text(json.dumps(rounded(metrics), indent=2) + "\n", encoding="utf-8")
-
-
-def rounded(value):
-    """Every float in `value` to six significant digits, which is more than the measures are good for."""
-    if isinstance(value, dict):
-        return {key: rounded(entry) for key, entry in value.items()}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+def match_of_epochs(run: str, code_size: int, target: Target, seed: int) -> list[dict]:
+    """A row an epoch: the match of the codes that training left in `results/codes`."""
+    path = CODES / f"{run}.npy"
+    try:
+        outputs = np.load(path, mmap_mode="r")  # [epochs + 1, n, encoder outputs]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); `dvc repro train` makes it") from None
+    if outputs.ndim != 3 or outputs.shape[1] != target.n or outputs.shape[2] not in (code_size, 2 * code_size):
+        raise InputError(
+            f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {target.n}, encoder outputs]; "
+            "`dvc repro train` makes it"
+        )
+    rows = []
+    for epoch, of_epoch in enumerate(outputs):
+        try:
+            rows.append({"epoch": epoch} | flatten(epoch_metrics(np.array(of_epoch), code_size, target, seed=seed)))
+        except InputError as error:
+            raise InputError(f"{path}: epoch {epoch}: {error}") from None
+    return rows
 
 
 if __name__ == "__main__":

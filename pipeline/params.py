@@ -89,6 +89,8 @@ class VAE(Section):
 class Evaluation(Section):
     cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells an axis")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
+    floor_samples: Annotated[int, Field(ge=2, description="samples of the prior that the floor is computed from")]
+    match_level: Annotated[Positive, Field(description="sliced Wasserstein distance that counts as a match")]
 
 
 class Render(Section):

@@ -1,4 +1,4 @@
-"""The prior that `params.yaml` describes."""
+"""The priors that `params.yaml` describes."""
 
 from aae.priors import MixturePrior, NormalPrior, Prior, SwissRollPrior, UniformPrior
 from pipeline.params import Params
@@ -15,3 +15,10 @@ def build_prior(params: Params) -> Prior:
     if name == "mixture":
         return MixturePrior(params.data.classes, **settings)
     return SwissRollPrior(params.data.classes, **settings)
+
+
+def prior_of(model: str, params: Params) -> Prior:
+    """The prior of a `model`: the one that is described for the AAE, the normal one always for the VAE."""
+    if model == "vae":
+        return NormalPrior(params.code_size, params.prior.normal.std)
+    return build_prior(params)

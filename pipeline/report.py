@@ -1,16 +1,14 @@
-"""Stage `report`: the results of all runs on one page, its twin in Markdown, and tables for `dvc plots`."""
+"""Stage `report`: the results of all runs on one page, and its twin in Markdown."""
 
-import csv
 import shutil
 import subprocess
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.report import Results, Run, kinds_of_codes, render_markdown, render_page
+from aae.report import Results, Run, render_markdown, render_page
 from aae.snapshots import list_snapshots
 from pipeline.cli import run_stage
 from pipeline.params import MODELS, load_params
@@ -23,7 +21,6 @@ from pipeline.paths import (
     HISTORY,
     MATCH,
     METRICS,
-    PLOTS,
     REPORT,
     SNAPSHOTS,
     SUMMARY,
@@ -32,13 +29,6 @@ from pipeline.paths import (
     run_name,
 )
 from pipeline.tables import read, read_csv, read_json
-
-PLOTTED = [
-    ("codes", "sliced_wasserstein"),
-    ("codes", "chi2_per_dof"),
-    ("codes", "empty_cells"),
-    ("reconstruction", "nats"),
-]
 
 
 def main() -> None:
@@ -49,7 +39,7 @@ def main() -> None:
         runs,
         params.model_dump(),
         floor=read_json(FLOOR),
-        claims=read_json(SUMMARY).get("claims", {}) | read_json(TIMING_SUMMARY).get("claims", {}),
+        claims=read_json(SUMMARY)["claims"] | read_json(TIMING_SUMMARY)["claims"],
         commit=commit(),
         links=links([run.name for run in runs]),
     )
@@ -62,27 +52,6 @@ def main() -> None:
     for same in results.models.values():
         for kind, content in same[0].figures.items():
             (REPORT / f"{same[0].name}-{kind}.png").write_bytes(content)
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    for part, measure in PLOTTED:
-        write_plot(PLOTS / f"{measure}.csv", results, part, measure)
-
-
-def write_plot(path: Path, results: Results, part: str, measure: str) -> None:
-    """One row a snapshot, one column a model: the mean over its seeds, for `dvc plots`.
-
-    Of a VAE's two kinds of codes it is the samples of q(z|x), whose distribution is the aggregated posterior.
-    """
-    columns = {}
-    for kind in kinds_of_codes(results):
-        if kind.primary:
-            same = [run.curves for run in results.models[kind.model]]
-            column = f"{part}{kind.suffix}.{measure}"
-            columns[kind.model] = [mean(row[column] for row in rows) for rows in zip(*same, strict=True)]
-    epochs = [int(row["epoch"]) for row in results.runs[0].curves]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["epoch", *columns])
-        writer.writerows(zip(epochs, *columns.values(), strict=True))
 
 
 def load_run(model: str, seed: int) -> Run:

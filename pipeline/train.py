@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import aae_native
+import numpy as np
 import torch
 from dvclive import Live
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from aae.data import Dataset, load_dataset
 from aae.errors import Diverged, InputError
-from aae.models import build_model
+from aae.models import build_model, to_inputs
 from aae.priors import NormalPrior
 from aae.snapshots import list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
@@ -23,7 +24,7 @@ from aae.training import AAETrainer, VAETrainer
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
-from pipeline.paths import DATA, HISTORY, SNAPSHOTS, TIMING, run_name
+from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.prior import build_prior
 from pipeline.resume import Interruption, scratch_folder
 
@@ -41,16 +42,19 @@ def main() -> None:
         raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")
     trainer = build_trainer(name, seed, params, dataset, device)
     scratch = scratch_folder(name, seed, params, dataset, device)
-    seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, scratch)
+    test_images = to_inputs(dataset.test_images).to(device)
+    seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, test_images, scratch)
     write_timing(run_name(name, seed), device, seconds)
     shutil.rmtree(scratch.parent)
 
 
-def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: Path) -> list[float]:
+def train(
+    trainer: Trainer, run: str, params: Params, iterations: int, test_images: torch.Tensor, scratch: Path
+) -> list[float]:
     """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds of each.
 
-    Writes the run's snapshots and history. Snapshots and the rows of the history are kept in `scratch` as well,
-    because DVC removes a stage's outputs before it runs the stage again.
+    Writes the run's snapshots, its history and the encoder's outputs for the test images at every epoch. All are kept
+    in `scratch` as well, because DVC removes a stage's outputs before it runs the stage again.
     """
     history: list[dict[str, float]] = []
     seconds: list[float] = []
@@ -60,6 +64,7 @@ def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: 
         print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
     else:
         save_snapshot(scratch / "snapshots", 0, trainer.model)
+        save_outputs(scratch, 0, trainer, test_images)
     shutil.rmtree(SNAPSHOTS / run, ignore_errors=True)
     for epoch, path in list_snapshots(scratch / "snapshots").items():
         if epoch <= len(history):
@@ -99,12 +104,23 @@ def train(trainer: Trainer, run: str, params: Params, iterations: int, scratch: 
                 ) from None
             history.append(losses)
             seconds.append(time.perf_counter() - start)
+            save_outputs(scratch, epoch, trainer, test_images)
             log_epoch(live, epoch, losses)
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
                 publish(save_snapshot(scratch / "snapshots", epoch, trainer.model), run)
                 save()
+    CODES.mkdir(parents=True, exist_ok=True)
+    outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
+    np.save(CODES / f"{run}.npy", np.stack(outputs))
     return seconds
+
+
+@torch.no_grad()
+def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:
+    """Keeps the encoder's outputs [test images, outputs] at `epoch`, float32, in the scratch folder."""
+    (scratch / "outputs").mkdir(parents=True, exist_ok=True)
+    np.save(scratch / "outputs" / f"{epoch:03d}.npy", trainer.model.encoder(test_images).cpu().numpy())
 
 
 def publish(snapshot: Path, run: str) -> None:

@@ -32,7 +32,9 @@ MEASURES = ["sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof", 
 LOSSES = {"aae": ["reconstruction", "discriminator", "generator"], "vae": ["reconstruction", "kl", "loss"]}
 
 
-def write_experiment(seeds: list[int], code_size: int = 2, width: int = 512, edits: dict[str, str] | None = None) -> None:
+def write_experiment(
+    seeds: list[int], code_size: int = 2, width: int = 512, edits: dict[str, str] | None = None
+) -> None:
     """Writes params.yaml, data and the results of all runs to the working folder.
 
     The encoders and decoders are trained on `EPOCHS` minibatches of MNIST's test images, so that codes and weights

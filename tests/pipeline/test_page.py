@@ -205,7 +205,9 @@ def test_the_decoder_agrees_with_pytorch(page, experiment):
     codes = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2).tolist()
     for run in ("aae-0", "vae-0"):
         images = page.execute_script(
-            "const layers = loadDecoder(arguments[0]); return arguments[1].map((z) => [...decode(layers, z)])", run, codes
+            "const layers = loadDecoder(arguments[0]); return arguments[1].map((z) => [...decode(layers, z)])",
+            run,
+            codes,
         )
         true = expected(experiment, run, codes)
         assert np.ptp(true) > 0.9, "a decoder that has learnt something"
