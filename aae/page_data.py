@@ -173,7 +173,9 @@ def page_data(runs: Sequence, parameters: dict, images: np.ndarray, labels: np.n
     shape, classes = images.shape[1:], parameters["data"]["classes"]
     reach = parameters["render"]["manifold_range"]
     priors = {model: prior_outline(model, parameters) for model in dict.fromkeys(run.model for run in runs)}
-    limit = plot_limit([run.codes[-1, :, :2] for run in runs], sum(priors.values(), []), reach)
+    limit = plot_limit(
+        [run.codes[-1, :, :2] for run in runs], [line for prior in priors.values() for line in prior], reach
+    )
 
     frames = evenly(len(runs[0].codes), MOST_FRAMES)
     shown = shown_images(len(images), 2 * len(frames) * len(runs))

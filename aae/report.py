@@ -112,15 +112,15 @@ MEASURES = [
     Measure("codes", "empty_cells", "Empty cells", "lower", "{:.1%}".format),
     Measure("codes", "ks_max", "Kolmogorov-Smirnov statistic", "lower", "{:.3f}".format),
     Measure("codes", "energy_distance", "Energy distance", "lower", "{:.4f}".format),
-    Measure("codes", "mmd2", "Maximum mean discrepancy, squared", "lower", "{:.4f}".format),
+    Measure("codes", "mmd2", "Squared maximum mean discrepancy x 1000", "lower", lambda x: f"{1000 * x:.2f}"),
     Measure("labels", "knn_accuracy", "10-nearest-neighbour accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
-    Measure("labels", "probe_accuracy", "Linear probe’s accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
+    Measure("labels", "probe_accuracy", "Linear probe's accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
     Measure("reconstruction", "nats", "Cross-entropy, nats an image", "lower", "{:.1f}".format),
     Measure("reconstruction", "mse", "Squared error a pixel", "lower", "{:.4f}".format),
 ]
 
 CLAIMS = {
-    "match": "The AAE’s codes are closer to the prior and have fewer gaps than the VAE’s",
+    "match": "The AAE's codes are closer to the prior and have fewer gaps than the VAE's",
     "time": "The AAE takes longer to train",
     "stability": "The AAE is less stable in training",
 }
@@ -174,7 +174,7 @@ def content(results: Results) -> dict:
         "settings": dict(settings(results.parameters)),
         "priors": {model: prior_text(model, results.parameters) for model in results.models},
         "answer": answer(kinds, table, results),
-        "claims": [{"claim": claim} | results.claims[name] for name, claim in CLAIMS.items()],
+        "claims": [claim_entry(claim, results.claims[name]) for name, claim in CLAIMS.items()],
         "kinds": kinds,
         "floors": floors,
         "table": table,
@@ -190,8 +190,20 @@ def prior_text(model: str, parameters: dict) -> str:
     if name == "normal":
         return "N(0, I)" if shape["std"] == 1 else f"N(0, {shape['std']:g}² I)"
     if name == "uniform":
-        return f"uniform on [−{shape['bound']:g}, {shape['bound']:g}] on every axis"
+        return f"uniform on [-{shape['bound']:g}, {shape['bound']:g}] on every axis"
     return "a mixture of Gaussians on a circle" if name == "mixture" else "a swiss roll"
+
+
+def claim_entry(claim: str, found: dict) -> dict:
+    """The claim, the verdict, and for each reason its result and what was compared.
+
+    A reason of `aae.claims` ends in its result: `for`, `against` or `undecided`.
+    """
+    reasons = []
+    for reason in found["reasons"]:
+        text, _, result = reason.rpartition(": ")
+        reasons.append({"result": result, "text": text[:1].upper() + text[1:]})
+    return {"claim": claim, "verdict": found["verdict"], "reasons": reasons}
 
 
 def settings(parameters: dict, prefix: str = ""):
@@ -223,7 +235,7 @@ def floors_of(results: Results) -> list[Floor]:
     floors = [results.floor[model] for model in results.models]
     if all(floor == floors[0] for floor in floors):
         return [Floor("samples of the prior", floors[0])]
-    return [Floor(f"samples of the {model.upper()}’s prior", results.floor[model]) for model in results.models]
+    return [Floor(f"samples of the {model.upper()}'s prior", results.floor[model]) for model in results.models]
 
 
 def measured(measure: Measure, results: Results) -> bool:

@@ -56,7 +56,7 @@ function drawScatter(canvas, codes, model) {
   }
 
   // Numbers along the left and the lower edge, not so many that they touch, without those in the corners.
-  const step = [0.5, 1, 2, 5, 10, 20, 50, 100, 1000].find((s) => (index.limit / s) * 2 < side / 60) ?? index.limit;
+  const step = [0.5, 1, 2, 5, 10, 20, 50, 100, 1000].find((s) => (index.limit / s) * 2 < side / 40) ?? index.limit;
   for (let x = -Math.ceil(index.limit / step) * step + step; x < index.limit; x += step) {
     const text = String(Number(x.toFixed(6))).replace("-", "−");
     context.textAlign = "center";

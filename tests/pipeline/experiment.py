@@ -61,7 +61,7 @@ def write_experiment(
     floor = {name: {"mean": 0.02, "low": 0.015, "high": 0.03} for name in MEASURES}
     write_json(FLOOR, {"rows": 500, "samples": 10, "aae": floor, "vae": floor})
     match, stability, time = (
-        {"verdict": verdict, "reasons": [f"why it is {verdict}", "<b>and why not</b>"]}
+        {"verdict": verdict, "reasons": [f"why it is {verdict}: for", "<b>and why not</b>: against"]}
         for verdict in ("mixed", "not supported", "supported")
     )
     write_json(SUMMARY, {"claims": {"match": match, "stability": stability}})
