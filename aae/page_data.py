@@ -24,12 +24,6 @@ MOST_FRAMES = 201  # epochs of codes a run
 MOST_MANIFOLDS = 220  # of all runs
 CODE_LEVELS = 254  # of 8 bits: 0 says that a code lies outside
 QUALITY = 40  # of the manifolds' WebP, where the strokes' edges are still clean
-# The light theme's colours are those of the figures, too dark for a dark ground. These come from the same search
-# among lighter ones (aae/figures.py).
-DARK_COLOURS = [
-    *("#46d1fd", "#e47902", "#ad8698", "#b2c099", "#bafdff"),
-    *("#8f5582", "#6957d2", "#f9e766", "#c23602", "#4f99f4"),
-]
 
 
 def pack(array: np.ndarray | bytes) -> str:
@@ -139,7 +133,7 @@ def prior_outline(model: str, parameters: dict) -> list[dict]:
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     shape = parameters["prior"][name]
     if name == "normal":
-        lines = [(f"{k}σ", k * shape["std"] * circle) for k in (1, 2, 3)]
+        lines = [(f"{k}\u03c3", k * shape["std"] * circle) for k in (1, 2, 3)]
     elif name == "uniform":
         corners = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1], [-1, 1]])
         lines = [("", shape["bound"] * corners)]
@@ -154,12 +148,6 @@ def prior_outline(model: str, parameters: dict) -> list[dict]:
         angle = 2 * math.pi * shape["turns"] * way
         lines = [("", shape["radius"] * way[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))]
     return [{"label": label, "points": np.round(points, 3).tolist()} for label, points in lines]
-
-
-def colours(classes: int) -> dict[str, list[str]]:
-    """The labels' colours in each theme."""
-    light = [to_hex(colour) for colour in label_colours(classes)]
-    return {"light": light, "dark": DARK_COLOURS[:classes] if classes <= len(DARK_COLOURS) else light}
 
 
 def page_data(runs: Sequence, parameters: dict, images: np.ndarray, labels: np.ndarray) -> tuple[dict, dict[str, str]]:
@@ -214,7 +202,10 @@ def page_data(runs: Sequence, parameters: dict, images: np.ndarray, labels: np.n
         "pictured": len(pictured),
         "pictureColumns": columns,
         "pictureShape": list(shape),
-        "colours": colours(classes),
+        "colours": {
+            theme: [to_hex(colour) for colour in label_colours(classes, dark=theme == "dark")]
+            for theme in ("light", "dark")
+        },
         "priors": priors,
         "runs": [{"name": run.name, "model": run.model, "seed": run.seed} for run in runs],
         "decoders": {name: decoder_shapes(models[name]) for name in decoders},
