@@ -2,8 +2,8 @@
 
 All pictures of a run share one `View`, so that they can be compared by eye. Codes of two dimensions are shown
 as they are, codes of one in a strip for each label. Those of more are shown in a plane through the prior's
-mean, along the first two principal components of the last snapshot's codes.
-The prior is N(0, std² I) in this plane, too.
+mean, along the first two principal components of the last snapshot's codes. A normal prior, which is the same in
+every such plane, is drawn as circles of its standard deviations, another as samples of it.
 """
 
 from collections.abc import Sequence
@@ -62,14 +62,15 @@ class View:
 
     basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
     limit: float  # the scatter spans [-limit, limit]
-    std: float  # of the prior, on every axis
+    prior: float | np.ndarray  # a normal one's standard deviation, or samples [m, 1 or 2] of another on these axes
     classes: int
 
     @classmethod
-    def of(cls, codes: Sequence[np.ndarray], std: float, classes: int) -> "View":
+    def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, classes: int) -> "View":
         """The view for the `codes` [n, code_size] of a run's snapshots, in order of epoch.
 
-        The scatter spans four standard deviations of the prior at least, and 99.5 % of each snapshot's
+        `prior` is the standard deviation of a normal prior, or samples [m, code_size] of another. The scatter spans
+        four standard deviations, or five quarters of the samples' extent, at least, and 99.5 % of each snapshot's
         codes unless that would leave the last snapshot's less than half of the width. Raises InputError for
         codes that are NaN or infinite.
         """
@@ -77,8 +78,13 @@ class View:
             raise InputError("some codes are not finite: the training diverged")
         basis = principal_axes(codes[-1])
         extents = [np.quantile(np.abs(z @ basis).max(axis=1), 0.995) for z in codes]
-        limit = max(4 * std, min(max(extents), 2 * extents[-1]))
-        return cls(basis, float(np.ceil(2 * limit / std) / 2 * std), std, classes)
+        if isinstance(prior, np.ndarray):
+            prior = prior @ basis
+            unit = 1.25 / 4 * float(np.abs(prior).max())
+        else:
+            unit = prior
+        limit = max(4 * unit, min(max(extents), 2 * extents[-1]))
+        return cls(basis, float(np.ceil(2 * limit / unit) / 2 * unit), prior, classes)
 
     @property
     def is_line(self) -> bool:
@@ -95,6 +101,11 @@ class View:
     def note(self) -> str:
         """What a reader must know of the axes where they are not the code's own; goes behind the subtitle."""
         return "" if len(self.basis) <= 2 else ", in the plane of the last codes' principal components"
+
+    @property
+    def prior_note(self) -> str:
+        """What a reader must know of a prior that is drawn as samples; goes behind the subtitle."""
+        return ", samples of the prior in grey" if isinstance(self.prior, np.ndarray) else ""
 
 
 def principal_axes(codes: np.ndarray) -> np.ndarray:
@@ -120,15 +131,15 @@ def manifold_codes(view: View, size: int, reach: float) -> np.ndarray:
 
 @context(["default", STYLE])
 def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior's 1, 2 and 3 std."""
-    figure, axes = new_plot(title, subtitle + view.note, epoch)
+    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior."""
+    figure, axes = new_plot(title, subtitle + view.prior_note + view.note, epoch)
     points = codes @ view.basis
     outside = int((np.abs(points) > view.limit).any(axis=1).sum())
     if view.is_line:
         points = np.column_stack([points, labels + strip_offsets(len(labels))])
         draw_strips(axes, view)
     else:
-        draw_circles(axes, view)
+        draw_plane(axes, view)
         draw_colour_bar(figure, view.classes)
         draw_label_centres(axes, points, labels, apart=0.04 * view.limit)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
@@ -185,22 +196,28 @@ def pixel_axes(figure: Figure, left: int, bottom: int, width: int, height: int) 
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def draw_circles(axes: Axes, view: View) -> None:
-    """The prior's 1, 2 and 3 standard deviations around its mean."""
+def draw_plane(axes: Axes, view: View) -> None:
+    """The prior's 1, 2 and 3 standard deviations around its mean, or its samples."""
     axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
+    if isinstance(view.prior, np.ndarray):
+        axes.scatter(*view.prior.T, color=LINE, s=5, linewidths=0)
+        return
     for k in (1, 2, 3):
-        radius = k * view.std
+        radius = k * view.prior
         axes.add_patch(Circle((0, 0), radius, fill=False, color=INK, alpha=0.45, linewidth=0.8, zorder=2))
         axes.text(0, radius, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
 def draw_strips(axes: Axes, view: View) -> None:
-    """A strip a label, across the prior's standard deviations."""
+    """A strip a label, across the prior's standard deviations, or on the range of its samples."""
     axes.set(ylim=(view.classes - 0.5, -0.5), ylabel="label")
     axes.yaxis.set_major_locator(MaxNLocator(min(view.classes, 20), integer=True))
+    if isinstance(view.prior, np.ndarray):
+        axes.axvspan(view.prior.min(), view.prior.max(), color=LINE, alpha=0.4, linewidth=0)
+        return
     for k in range(-3, 4):
-        axes.axvline(k * view.std, color=INK, alpha=0.35, linewidth=0.8)
-        axes.text(k * view.std, -0.5, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
+        axes.axvline(k * view.prior, color=INK, alpha=0.35, linewidth=0.8)
+        axes.text(k * view.prior, -0.5, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
 def draw_colour_bar(figure: Figure, classes: int) -> None:

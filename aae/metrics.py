@@ -43,10 +43,10 @@ def model_metrics(model: AAE | VAE, test: Split, train: Split, prior: Prior, *, 
     train_kinds = kinds_of_codes(model.encoder(train.images), model.code_size, train_noise)
     metrics, of_train = {}, {}
     for suffix, codes in kinds.items():
-        train_codes = checked(train_kinds[suffix])
+        test_codes, train_codes = checked(codes), checked(train_kinds[suffix])
         metrics[f"reconstruction{suffix}"] = reconstruction_metrics(model.decode(codes), test.images)
-        metrics[f"codes{suffix}"] = code_metrics(checked(codes), test.target)
-        metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, checked(codes), test.labels)
+        metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
+        metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
     if isinstance(model, AAE):
         metrics["discriminator"] = discriminator_metrics(model, kinds[""], test.labels, prior, seed=seed)

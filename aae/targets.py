@@ -106,10 +106,12 @@ class NormalTarget(Target):
         """The mean of k(x, z) over z ~ N(0, variance std² I), for q = |x|²/std² [n].
 
         k = scale / (scale + r²) is the mixture ∫ exp(-t) exp(-t r²/scale) dt of Gaussians, whose means under a
-        normal distribution are known; the integral over t is a Gauss-Laguerre sum.
+        normal distribution are known. The integral over t is a trapezoidal sum in log t, which is as good for codes
+        far away as for near ones: its error is below 1e-9.
         """
-        nodes, weights = np.polynomial.laguerre.laggauss(64)
-        t = nodes / self.dim  # 2 t std² / scale
+        t = np.exp(np.arange(-26, 4, 0.4))
+        weights = 0.4 * t * np.exp(-t)
+        t = t / self.dim  # 2 t std² / scale
         spread = 1 + t * variance
         return (weights * spread ** (-self.dim / 2) * np.exp(-q[:, None] * (t / spread / 2))).sum(axis=1)
 

@@ -148,13 +148,6 @@ def load_params(path: Path = PARAMS) -> Params:
     return params
 
 
-def normal_std(params: Params) -> float:
-    """The standard deviation of a normal prior, for what is defined for that one alone."""
-    if params.prior.name != "normal":
-        raise InputError(f"{PARAMS}: prior.name: metrics and pictures need the prior normal; found {params.prior.name}")
-    return params.prior.normal.std
-
-
 def describe(error: dict[str, Any], content: Any) -> str:
     """One line for one of pydantic's errors: the key, what is allowed, what was found."""
     key = ".".join(map(str, error["loc"])) or "top level"

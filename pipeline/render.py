@@ -1,21 +1,27 @@
 """Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
 
+import numpy as np
 import torch
 
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.figures import View, animation, manifold, manifold_codes, scatter
 from aae.models import VAE, to_inputs
+from aae.ops import Stream, sample_prior
+from aae.priors import NormalPrior, Prior
 from aae.snapshots import list_snapshots, load_snapshot
 from pipeline.cli import run_arguments, run_stage
-from pipeline.params import load_params, normal_std
+from pipeline.extension import check_extension
+from pipeline.params import load_params
 from pipeline.paths import DATA, FIGURES, SNAPSHOTS, run_name
+from pipeline.prior import prior_of
 
 
 def main() -> None:
     name, seed = run_arguments()
     params = load_params()
-    std = normal_std(params)
+    check_extension()
+    prior = prior_of(name, params)
     run = run_name(name, seed)
     data = load_dataset(DATA)
     test, labels = data.test_images, data.test_labels
@@ -25,7 +31,7 @@ def main() -> None:
     images = to_inputs(test)
     codes = {epoch: model.encode(images).double().numpy() for epoch, model in models.items()}
     try:
-        view = View.of(list(codes.values()), std, classes)
+        view = View.of(list(codes.values()), shown(prior), classes)
     except InputError as error:
         raise InputError(f"{SNAPSHOTS / run}: {error}") from None
     size, reach = params.render.manifold_size, params.render.manifold_range
@@ -47,6 +53,13 @@ def main() -> None:
         manifolds.append(manifold(decoded, view, reach, **heading))
         manifolds[-1].save(folder / f"manifold-{epoch:03d}.png")
     animation(scatters, manifolds, folder / "animation.gif")
+
+
+def shown(prior: Prior) -> float | np.ndarray:
+    """The prior as the pictures show it, see `View.of`: a normal one's std, or 4,000 samples, always the same."""
+    if isinstance(prior, NormalPrior):
+        return prior.std
+    return sample_prior(prior, 4000, seed=0, step=0, stream=Stream.EVALUATION).double().numpy()
 
 
 if __name__ == "__main__":

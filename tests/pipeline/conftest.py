@@ -20,6 +20,7 @@ REPLACEMENTS = {
     "[512]": "[16]",
     "cells: 20 ": "cells: 4 ",
     "projections: 128 ": "projections: 8 ",
+    "floor_samples: 100 ": "floor_samples: 5 ",
     "manifold_size: 30 ": "manifold_size: 4 ",
 }
 

@@ -1,7 +1,6 @@
 """params.yaml: the committed file is valid, and whatever is wrong with another is said in one line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +8,8 @@ from ruamel.yaml import YAML
 
 from aae.errors import InputError
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
-from pipeline import evaluate, render
 from pipeline.params import MODELS, json_schema, load_params
-from pipeline.prior import build_prior
+from pipeline.prior import build_prior, prior_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,14 +138,11 @@ def test_priors_of_two_dimensions_need_a_code_of_two(edit, name):
         edit("code_size: 2", "code_size: 3", "name: normal", f"name: {name}")
 
 
-@pytest.mark.parametrize("stage", [evaluate, render])
-def test_stages_for_the_normal_prior_alone_say_so(edit, monkeypatch, stage):
-    params = edit("name: normal", "name: uniform")
-    monkeypatch.setattr(stage, "load_params", lambda: params)
-    monkeypatch.setattr(stage, "check_extension", lambda: None, raising=False)
-    monkeypatch.setattr(sys, "argv", ["stage", "--model", "aae", "--seed", "0"])
-    with pytest.raises(InputError, match=r"prior\.name: metrics and pictures need the prior normal; found uniform"):
-        stage.main()
+@pytest.mark.parametrize("name", ["normal", "mixture", "swiss_roll", "uniform"])
+def test_the_vae_always_has_the_normal_prior(edit, name):
+    params = edit("name: normal", f"name: {name}", "std: 1.0 ", "std: 2.5 ")
+    assert prior_of("vae", params) == NormalPrior(2, 2.5)
+    assert prior_of("aae", params) == build_prior(params)
 
 
 def test_missing_file(tmp_path):

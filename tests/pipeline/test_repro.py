@@ -60,9 +60,12 @@ def test_everything_but_snapshots_pictures_and_data_is_in_git(repository):
         "dvc.lock",
         "results/metrics/aae-0.json",
         "results/curves/vae-0.csv",
+        "results/match/vae-0.csv",
+        "results/floor.json",
+        "results/summary.json",
         "results/timing/aae-0.json",
     } <= set(tracked)
-    assert not any(name.endswith((".safetensors", ".png", ".gif", ".html")) for name in tracked)
+    assert not any(name.endswith((".safetensors", ".npy", ".png", ".gif", ".html")) for name in tracked)
     assert repository.run("git", "status", "--porcelain") == ""
 
 
@@ -76,8 +79,9 @@ def test_forced_repetition_is_bit_identical_but_for_timing(repository):
     repository.run("dvc", "repro", "--force")
     assert contents(repository) == before
     changed = repository.run("git", "diff", "--name-only").split()
-    timing = {"timing/aae-0.json", "timing/vae-0.json", "timing_summary.json"}
-    assert set(changed) <= {"dvc.lock"} | {f"results/{name}" for name in timing}
+    assert set(changed) <= {"dvc.lock", "results/timing_summary.json"} | {
+        f"results/timing/{model}-0.json" for model in ("aae", "vae")
+    }
 
 
 def test_an_experiment_with_other_epochs_compares(repository):
@@ -87,6 +91,8 @@ def test_an_experiment_with_other_epochs_compares(repository):
     assert "longer" in repository.run("dvc", "exp", "show", "--csv")
     metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))
     assert metrics["results/metrics/aae-0.json"]["epoch"] == {"old": 2, "new": 3, "diff": 1}
+    change = metrics["results/summary.json"]["aae"]["final"]["sliced_wasserstein"]["mean"]
+    assert change["diff"] == pytest.approx(change["new"] - change["old"])
     params = json.loads(repository.run("dvc", "params", "diff", "--json"))
     assert params == {"params.yaml": {"epochs": {"old": 2, "new": 3, "diff": 1}}}
 
@@ -100,6 +106,9 @@ def test_plots(repository):
         page = (repository.root / "plots/index.html").read_text()
         assert "scatter-002.png" in page or "scatter-002" in page, output
         assert '"$schema"' in page, "curves are drawn, not only pictures"
+        for run in ("aae-0", "vae-0", "vae-0 means", "prior"):
+            assert f'"run": "{run}"' in page, "one plot has a line for every run"
+        assert '"field": "run"' in page
     repository.run("rm", "-r", "plots")
 
 
@@ -107,7 +116,8 @@ def test_a_new_seed_trains_only_its_own_runs(repository):
     repository.edit("seeds: [0]", "seeds: [0, 1]")
     stages = ran_stages(repository.run("dvc", "repro"))
     assert stages == {f"{stage}@{model}-1" for stage in ("train", "evaluate", "render") for model in ("aae", "vae")} | {
-        "report"
+        "summarize",
+        "report",
     }
 
 

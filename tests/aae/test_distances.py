@@ -1,0 +1,360 @@
+"""Every distance against closed forms, and against shifts and scales whose effect is known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import chi2, norm, rice
+
+from aae.distances import (
+    cell_metrics,
+    code_metrics,
+    correlation,
+    mardia,
+    match_metrics,
+    moments,
+    pair_metrics,
+    sliced_wasserstein,
+)
+from aae.ops import sample_prior
+from aae.pairs import self_pair_means
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+from aae.targets import build_target
+
+N = 4000
+SETTINGS = {"cells": 20, "projections": 128}
+TARGET = build_target(NormalPrior(2), N, **SETTINGS)
+SHIFT, SCALE = np.array([0.1, 0.0]), 1.05
+OTHER_PRIORS = [UniformPrior(1, 2.0), UniformPrior(2), UniformPrior(3), MixturePrior(), SwissRollPrior()]
+
+
+def normal_target(n: int, d: int = 2, std: float = 1.0):
+    return build_target(NormalPrior(d, std), n, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Samples of N(0, I) [N, 2]: codes that are the prior's."""
+    return sample_prior(NormalPrior(2), N, seed=3, step=0).double().numpy()
+
+
+@pytest.fixture(scope="module")
+def before(exact):
+    return code_metrics(exact, TARGET)
+
+
+# --- sliced Wasserstein distance ------------------------------------------------------------------
+
+
+def test_one_dimension_agrees_with_quadrature():
+    x = np.array([-1.7, 0.2, 0.3, 2.5, 0.9])
+    squared = sum(
+        quad(lambda u, value=value: (value - 0.5 * norm.ppf(u)) ** 2, i / 5, (i + 1) / 5, epsabs=1e-12)[0]
+        for i, value in enumerate(np.sort(x))
+    )
+    raw, centred = sliced_wasserstein(x[:, None], normal_target(5, d=1, std=0.5))
+    assert raw == pytest.approx(math.sqrt(squared), rel=1e-7)
+    assert centred == pytest.approx(math.sqrt(squared - x.mean() ** 2), rel=1e-7)
+
+
+def test_a_single_point():
+    """All mass at c: along u the distance is sqrt((c u)² + std²), and (c u)² is |c|²/2 on average."""
+    raw, centred = sliced_wasserstein(np.tile([3.0, 4.0], (50, 1)), normal_target(50, std=2.0))
+    assert raw == pytest.approx(math.sqrt(25 / 2 + 2**2), rel=1e-12)
+    assert centred == pytest.approx(2, rel=1e-12)
+
+
+def test_a_shift_of_the_mean_moves_the_raw_distance_alone(exact, before):
+    """W2² of x + t exceeds that of x by 2 t mean(x) + t²: the mean over the directions is known exactly."""
+    raw, centred = sliced_wasserstein(exact + SHIFT, TARGET)
+    expected = math.sqrt(before["sliced_wasserstein"] ** 2 + 0.1 * exact[:, 0].mean() + 0.1**2 / 2)
+    assert raw == pytest.approx(expected, rel=1e-9)
+    assert raw > 2 * before["sliced_wasserstein"]
+    assert centred == pytest.approx(before["sliced_wasserstein_centred"], rel=1e-6)
+
+
+def test_a_scale_error(exact, before):
+    """N(0, 1.05² I) is 0.05 away in every direction, and samples of it lie 1.05 `before` from it at most."""
+    for key, measured in zip(
+        ("sliced_wasserstein", "sliced_wasserstein_centred"), sliced_wasserstein(SCALE * exact, TARGET), strict=True
+    ):
+        assert measured == pytest.approx(0.05, abs=1.05 * before[key])
+        assert measured > 1.5 * before[key]
+
+
+def test_against_a_sampled_prior_it_is_the_distance_of_the_two_samples():
+    """On a line the sorted samples are matched in order, each code ten times."""
+    target = build_target(UniformPrior(1, 2.0), 30, cells=3, projections=1)
+    x = np.linspace(-1, 5, 30)[::-1, None] ** 3
+    distance = np.repeat(np.sort(x[:, 0]), 10) - np.sort(target.sample[:, 0])
+    raw, centred = sliced_wasserstein(x, target)
+    assert raw == pytest.approx(math.sqrt((distance**2).mean()))
+    assert centred == pytest.approx(distance.std())
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def middles(cells):
+    """The points between the prior's quantiles, one in each cell of an axis."""
+    return norm.ppf((np.arange(cells) + 0.5) / cells)
+
+
+def test_one_code_in_each_cell():
+    grid = np.stack(np.meshgrid(middles(20), middles(20)), axis=-1).reshape(-1, 2)
+    assert cell_metrics(3 * grid, normal_target(400, std=3.0)) == {"empty_cells": 0, "chi2_per_dof": 0}
+    assert cell_metrics(middles(400)[:, None], normal_target(400, d=1)) == {"empty_cells": 0, "chi2_per_dof": 0}
+
+
+def test_all_codes_in_one_cell():
+    """Chi² is then n (cells² - 1), also far outside."""
+    for place in (0.01, -1e9, 1e9):
+        expected = {"empty_cells": 399 / 400, "chi2_per_dof": 50}
+        assert cell_metrics(np.full((50, 2), place), normal_target(50)) == pytest.approx(expected)
+
+
+def test_pairs_of_axes_are_averaged():
+    codes = sample_prior(NormalPrior(3), 500, seed=0, step=0).double().numpy() * [1, 1.5, 0.4]
+    pairs = [cell_metrics(codes[:, axes], normal_target(500)) for axes in ([0, 1], [0, 2], [1, 2])]
+    for key, value in cell_metrics(codes, normal_target(500, d=3)).items():
+        assert value == pytest.approx(np.mean([pair[key] for pair in pairs]))
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.1, 1.0), (0.0, 1.05), (0.0, 0.8)])
+def test_chi2_grows_as_the_cells_probabilities_say(exact, shift, scale):
+    """E chi² = Σ (n p_i (1 - p_i) + n² (p_i - p)²) / (n p), its variance about 2 dof + 4 λ, noncentral."""
+    edges = norm.ppf(np.arange(21) / 20)
+    p0 = np.diff(norm.cdf((edges - shift) / scale))
+    p1 = np.diff(norm.cdf(edges / scale))
+    p = np.outer(p0, p1)
+    noncentrality = N * ((p - 1 / 400) ** 2 * 400).sum()
+    mean = (p * (1 - p) * 400).sum() + noncentrality
+    measured = cell_metrics(exact * scale + [shift, 0], TARGET)["chi2_per_dof"] * 399
+    assert measured == pytest.approx(mean, abs=5 * math.sqrt(2 * 399 + 4 * noncentrality))
+
+
+# --- Kolmogorov-Smirnov, moments, correlation -----------------------------------------------------
+
+
+def test_kolmogorov_smirnov_of_a_shift_and_a_scale(exact, before):
+    """It differs from that of the distributions themselves by at most the samples' own statistic."""
+    x = np.linspace(-5, 5, 100_001)
+    own = before["axis_0"]["ks"]
+    for shift, scale in [(0.1, 1), (0, SCALE)]:
+        expected = np.abs(norm.cdf(x) - norm.cdf((x - shift) / scale)).max()
+        assert TARGET.ks(0, exact[:, 0] * scale + shift) == pytest.approx(expected, abs=own + 1e-6)
+    assert 2 * norm.cdf(0.05) - 1 > 2 * own, "the shift's own 0.04 must stand out of the noise"
+
+
+def test_axes(exact):
+    codes = exact * [2, 1] + [0, 0.5]
+    metrics = code_metrics(codes, TARGET)
+    for j in (0, 1):
+        axis = metrics[f"axis_{j}"]
+        assert axis["mean"] == pytest.approx(codes[:, j].sum() / N)
+        assert axis["std"] ** 2 == pytest.approx((codes[:, j] ** 2).mean() - codes[:, j].mean() ** 2)
+        assert axis["ks"] == TARGET.ks(j, codes[:, j])
+    assert metrics["ks_max"] == max(metrics["axis_0"]["ks"], metrics["axis_1"]["ks"])
+
+
+def test_moments_of_a_coin():
+    """p = 1/4: skewness (1 - 2p) / sqrt(p (1-p)), excess kurtosis (1 - 6 p (1-p)) / (p (1-p))."""
+    x = np.array([0.0, 0, 0, 1] * 5)
+    expected = {"mean": 1 / 4, "std": math.sqrt(3 / 16), "skewness": 2 / math.sqrt(3), "excess_kurtosis": -2 / 3}
+    assert moments(x) == pytest.approx(expected)
+
+
+def test_what_is_not_defined_is_none():
+    """All codes the same, as those of a VAE that ignores its input."""
+    metrics = code_metrics(np.full((50, 2), 0.3), normal_target(50))
+    for key in ("mardia_skewness", "mardia_kurtosis", "correlation"):
+        assert metrics[key] is None
+    assert metrics["axis_0"]["skewness"] is None
+    assert correlation(np.arange(5.0)[:, None]) is None
+
+
+def test_the_correlation_is_that_of_the_closest_pair():
+    x, y = np.tile([-1.0, 1, -1, 1], 9), np.repeat([-1.0, 1], 18)
+    assert correlation(np.stack([x, y], axis=1)) == pytest.approx(0)
+    assert correlation(np.stack([x, y, -0.6 * x + 0.8 * y], axis=1)) == pytest.approx(0.8)
+    assert correlation(np.stack([x, y, -0.8 * x + 0.6 * y], axis=1)) == pytest.approx(-0.8)
+
+
+# --- Mardia ---------------------------------------------------------------------------------------
+
+
+def test_mardia_by_its_definition():
+    x = sample_prior(SwissRollPrior(), 60, seed=1, step=0).double().numpy()
+    y = (x - x.mean(axis=0)) @ np.linalg.inv(np.cov(x, rowvar=False, bias=True)) @ (x - x.mean(axis=0)).T
+    assert mardia(x) == pytest.approx(
+        {"mardia_skewness": (y**3).mean(), "mardia_kurtosis": (np.diag(y) ** 2).mean()}, rel=1e-9
+    )
+
+
+def test_mardia_of_normal_samples(exact):
+    """n b1 / 6 is chi² of d (d+1) (d+2) / 6 = 4 degrees of freedom, b2 normal about 8 with variance 8 d (d+2) / n."""
+    measured = mardia(exact)
+    assert N * measured["mardia_skewness"] / 6 < chi2(4).isf(1e-6)
+    assert measured["mardia_kurtosis"] == pytest.approx(8, abs=5 * math.sqrt(64 / N))
+
+
+# --- energy distance and MMD ----------------------------------------------------------------------
+
+
+def pair_moments(distance: float, variance: float = 2.0) -> tuple[float, float]:
+    """E|w| and E k(w) for w ~ N(m, variance I) in two dimensions, |m| = `distance`; k = 4 / (4 + |w|²)."""
+    law = rice(distance / math.sqrt(variance), scale=math.sqrt(variance))
+    reach = distance + 12 * math.sqrt(variance)
+    return law.mean(), quad(lambda r: 4 / (4 + r * r) * law.pdf(r), 0, reach, epsabs=1e-12, limit=200)[0]
+
+
+def biased_mmd2(codes, mmd2):
+    """With the pairs of a code with itself: this is a squared distance, for which the triangle inequality holds."""
+    _, own = self_pair_means(codes, 4.0, distinct=True)
+    return mmd2 + (1 - own) / len(codes)
+
+
+@pytest.mark.parametrize("change", ["shift", "scale"])
+def test_energy_distance_and_mmd_of_a_shift_and_a_scale(exact, before, change):
+    """Both are squared distances in a Hilbert space, so the sample's own distance from its law bounds the error."""
+    (same_distance, same_kernel) = pair_moments(0.0)
+    if change == "shift":
+        codes, own_error = exact + SHIFT, 1.0
+        (own_distance, own_kernel), (cross_distance, cross_kernel) = (same_distance, same_kernel), pair_moments(0.1)
+    else:
+        codes, own_error = SCALE * exact, SCALE
+        (own_distance, own_kernel) = pair_moments(0.0, 2 * SCALE**2)
+        (cross_distance, cross_kernel) = pair_moments(0.0, 1 + SCALE**2)
+    energy = 2 * cross_distance - own_distance - same_distance
+    measured = pair_metrics(codes, TARGET)
+    bound = math.sqrt(own_error * before["energy_distance"])
+    assert math.sqrt(measured["energy_distance"]) == pytest.approx(math.sqrt(energy), abs=bound)
+    assert measured["energy_distance"] > 2 * before["energy_distance"]
+
+    mmd2 = own_kernel + same_kernel - 2 * cross_kernel
+    bound = math.sqrt(biased_mmd2(exact, before["mmd2"]))  # a wider cloud is no further off under a wider kernel
+    assert math.sqrt(biased_mmd2(codes, measured["mmd2"])) == pytest.approx(math.sqrt(mmd2), abs=1.05 * bound)
+    assert measured["mmd2"] > 2 * abs(before["mmd2"])
+
+
+def test_a_shift_moves_the_energy_distance_by_its_potential(exact, before):
+    """The codes' own distances stay, so what changes is 2 E|x - z|, which for each code is the mean of a Rice law."""
+    change = rice(np.linalg.norm(exact + SHIFT, axis=1)).mean() - rice(np.linalg.norm(exact, axis=1)).mean()
+    measured = pair_metrics(exact + SHIFT, TARGET)["energy_distance"] - before["energy_distance"]
+    # Sums of N² float32 distances: each is good to 1e-7, at worst all on the same side.
+    assert measured == pytest.approx(2 * change.mean(), abs=4e-7)
+
+
+def test_energy_distance_and_mmd_by_their_definitions():
+    """Against a sampled prior, with every pair in a plain array."""
+    target = build_target(MixturePrior(3), 40, cells=3, projections=4)
+    x = sample_prior(SwissRollPrior(), 40, seed=1, step=0).double().numpy()
+    z = target.sample[:40]
+
+    def distances(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=-1)
+
+    def kernels(a, b):
+        return target.scale / (target.scale + distances(a, b) ** 2)
+
+    def distinct(values):
+        return (values.sum() - np.trace(values)) / (40 * 39)
+
+    expected = {
+        "energy_distance": 2 * distances(x, z).mean() - distances(x, x).mean() - distinct(distances(z, z)),
+        "mmd2": distinct(kernels(x, x)) + distinct(kernels(z, z)) - 2 * kernels(x, z).mean(),
+    }
+    assert pair_metrics(x, target) == pytest.approx(expected, rel=1e-5)
+
+
+# --- what must not matter -------------------------------------------------------------------------
+
+
+def cloud(seed: int, n: int) -> np.ndarray:
+    """Codes unlike the prior: a skewed, shifted, stretched sample."""
+    x = sample_prior(NormalPrior(2), n, seed=seed, step=1).double().numpy()
+    return np.stack([x[:, 0] ** 2 - 0.5, 0.3 * x[:, 0] + x[:, 1]], axis=1)
+
+
+@given(seed=st.integers(0, 2**32), n=st.integers(3, 60))
+def test_the_order_of_the_codes_does_not_matter(seed, n):
+    codes = cloud(seed, n)
+    shuffled = codes[np.random.default_rng(seed).permutation(n)]
+    target = normal_target(n)
+    first, second = match_metrics(codes, target), match_metrics(shuffled, target)
+    assert first == pytest.approx(second, rel=1e-9)
+    assert mardia(codes) == pytest.approx(mardia(shuffled), rel=1e-6)
+    assert pair_metrics(codes, target) == pytest.approx(pair_metrics(shuffled, target), abs=1e-6)
+
+
+@given(seed=st.integers(0, 2**32), n=st.integers(4, 60), angle=st.floats(0, 7))
+def test_rotations_do_not_matter(seed, n, angle):
+    codes, target = cloud(seed, n), normal_target(n)
+
+    def rotated(angle):
+        return codes @ np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+    assert mardia(codes) == pytest.approx(mardia(rotated(angle)), rel=1e-6)
+    assert pair_metrics(codes, target) == pytest.approx(pair_metrics(rotated(angle), target), abs=1e-5)
+    onto_directions = round(angle * 128 / math.pi) * math.pi / 128
+    assert sliced_wasserstein(codes, target) == pytest.approx(
+        sliced_wasserstein(rotated(onto_directions), target), rel=1e-6
+    )
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    diagonal=st.lists(st.floats(0.2, 5), min_size=2, max_size=2),
+    shear=st.floats(-3, 3),
+    shift=st.floats(-10, 10),
+)
+def test_mardia_does_not_know_linear_maps(seed, diagonal, shear, shift):
+    codes = cloud(seed, 40)
+    mapped = codes @ (np.diag(diagonal) + np.array([[0, shear], [0, 0]])) + shift
+    assert mardia(mapped) == pytest.approx(mardia(codes), rel=1e-5)
+
+
+def test_the_unit_of_the_code_does_not_matter(exact):
+    codes = exact * [1.2, 0.7]
+    small, large = code_metrics(codes, TARGET), code_metrics(5 * codes, normal_target(N, std=5.0))
+    for key in ("sliced_wasserstein", "sliced_wasserstein_centred", "energy_distance"):
+        assert large[key] == pytest.approx(5 * small[key], rel=1e-3)
+    for key in ("ks_max", "chi2_per_dof", "empty_cells", "mmd2", "mardia_skewness", "mardia_kurtosis", "correlation"):
+        assert large[key] == pytest.approx(small[key], rel=1e-3)
+
+
+# --- samples of the prior -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [NormalPrior(1), NormalPrior(2, 3.0), NormalPrior(5), *OTHER_PRIORS], ids=str)
+def test_samples_of_the_prior_are_near_it(prior):
+    """Each measure within what chance allows at one in a million or so, for every prior."""
+    n = 2000
+    target = build_target(prior, n, cells=8, projections=32)
+    codes = sample_prior(prior, n, seed=11, step=5).double().numpy()
+    metrics = code_metrics(codes, target)
+    spread = math.sqrt(target.scale / 2)  # root of the summed variances
+    # With more than two axes chi² is a mean over pairs, which varies less; cells cut by samples vary by 1 % more.
+    assert metrics["chi2_per_dof"] == pytest.approx(1.01, abs=5.5 * math.sqrt(2 / 63))
+    assert metrics["empty_cells"] == 0
+    assert metrics["ks_max"] < 2.8 / math.sqrt(n) * math.sqrt(1.1)
+    # The mean's part of W2² is |mean|²/d in the mean over directions; that of the shape is a few times more at worst.
+    assert metrics["sliced_wasserstein"] < 8 * spread / math.sqrt(n)
+    assert metrics["sliced_wasserstein_centred"] <= metrics["sliced_wasserstein"]
+    # A degenerate V-statistic: its mean is E|z - z'| / n, or twice that for a second sample, and its tail exponential.
+    assert abs(metrics["energy_distance"]) < 30 * target.self_distance / n
+    assert abs(metrics["mmd2"]) < 30 * (1 - target.self_kernel) / n
+
+    far = code_metrics(2 * codes + spread, target)
+    for key in (
+        "chi2_per_dof",
+        "ks_max",
+        "sliced_wasserstein",
+        "sliced_wasserstein_centred",
+        "energy_distance",
+        "mmd2",
+    ):
+        assert far[key] > 3 * abs(metrics[key]), key

@@ -1,0 +1,37 @@
+"""Sums over all pairs, whatever the number of rows, against plain arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aae.pairs import pair_means, self_pair_means
+
+
+def plain(x, y, scale):
+    squared = ((x[:, None] - y[None]) ** 2).sum(axis=-1)
+    return np.sqrt(squared), scale / (scale + squared)
+
+
+@given(n=st.integers(1, 70), m=st.integers(1, 50), d=st.integers(1, 4), seed=st.integers(0, 99))
+def test_pair_means(n, m, d, seed):
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(n, d)), random.normal(1, 2, size=(m, d))
+    distances, kernels = plain(x, y, 3.0)
+    assert pair_means(x, y, 3.0) == pytest.approx((distances.mean(), kernels.mean()), rel=1e-6)
+
+
+@given(n=st.integers(2, 70), d=st.integers(1, 4), seed=st.integers(0, 99))
+def test_self_pair_means(n, d, seed):
+    x = np.random.default_rng(seed).normal(size=(n, d))
+    distances, kernels = plain(x, x, 3.0)
+    apart = ~np.eye(n, dtype=bool)
+    assert self_pair_means(x, 3.0, distinct=False) == pytest.approx((distances.mean(), kernels.mean()), rel=1e-6)
+    expected = distances[apart].mean(), kernels[apart].mean()
+    assert self_pair_means(x, 3.0, distinct=True) == pytest.approx(expected, rel=1e-6)
+
+
+def test_points_close_together_far_from_the_origin():
+    """Differences of coordinates, not of squares: the distance 0.25 survives at 4096 in float32."""
+    x = np.array([[4096.0, 0.0], [4096.25, 0.0]])
+    assert self_pair_means(x, 1.0, distinct=True)[0] == 0.25
