@@ -37,6 +37,11 @@ COLOURS = [
     *("#2664ca", "#e28a18", "#861614", "#28bb95", "#63287d"),
     *("#a486fe", "#85647e", "#e5ce2b", "#c93d0e", "#8fd4fa"),
 ]
+# Others like them, none of them dark, for a dark ground.
+DARK_COLOURS = [
+    *("#46d1fd", "#e47902", "#ad8698", "#b2c099", "#bafdff"),
+    *("#8f5582", "#6957d2", "#f9e766", "#c23602", "#4f99f4"),
+]
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -241,10 +246,10 @@ def strip_offsets(n: int) -> np.ndarray:
     return 0.8 * (np.arange(n) * (5**0.5 - 1) / 2 % 1) - 0.4
 
 
-def label_colours(classes: int) -> np.ndarray:
-    """RGB [classes, 3] in [0, 1]: COLOURS, or for more labels than those, steps of a rainbow."""
+def label_colours(classes: int, dark: bool = False) -> np.ndarray:
+    """RGB [classes, 3] in [0, 1]: COLOURS (DARK_COLOURS), or for more labels than those, steps of a rainbow."""
     if classes <= len(COLOURS):
-        return to_rgba_array(COLOURS[:classes])[:, :3]
+        return to_rgba_array((DARK_COLOURS if dark else COLOURS)[:classes])[:, :3]
     return colormaps["turbo"](np.linspace(0, 1, classes))[:, :3]
 
 

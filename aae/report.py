@@ -1,20 +1,25 @@
-"""The report: one HTML page, from the results of all runs, that holds everything it shows.
+"""The report: one HTML page from the results of all runs that holds everything it shows, and a twin in Markdown.
 
-This module has the numbers and the charts' geometry; `report.html.j2` beside it has the words and the looks.
+This module has the numbers. `charts.py` has the geometry of the curves, `page_data.py` what the page computes from,
+and the folder `page/` the words, the looks and the scripts.
 """
 
-import base64
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import log
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from markupsafe import Markup
 
-Line = list[tuple[float, float]]  # points (epoch, value)
+from aae.charts import FRAME, Level, Line, Series, chart
+from aae.page_data import page_data, prior_name
+
+PAGE = Path(__file__).parent / "page"
+NAMES = {"aae": "adversarial autoencoder", "vae": "variational autoencoder"}
 
 
 @dataclass(frozen=True)
@@ -25,17 +30,45 @@ class Run:
     seed: int
     metrics: dict  # of the last snapshot
     curves: list[dict[str, float]]  # a row a snapshot
+    match: list[dict[str, float]]  # a row an epoch
     history: dict[str, Line]  # of each loss
-    pictures: dict[str, bytes]  # file name -> content
+    timing: dict
+    codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
+    snapshots: Mapping[int, Path]  # epoch -> file
+    figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
 
     @property
-    def epochs(self) -> list[int]:
-        """Of the snapshots."""
-        return [int(row["epoch"]) for row in self.curves]
+    def name(self) -> str:
+        return f"{self.model}-{self.seed}"
+
+    @property
+    def last_epoch(self) -> int:
+        return int(self.curves[-1]["epoch"])
 
     def curve(self, column: str, first_epoch: int = 0) -> Line:
-        """A column of the curves, from an epoch on."""
-        return [(row["epoch"], row[column]) for row in self.curves if row["epoch"] >= first_epoch]
+        """A column of the rows an epoch, or where these lack it, of the rows a snapshot, from an epoch on."""
+        rows = self.match if column in self.match[0] else self.curves
+        return [(row["epoch"], row[column]) for row in rows if row["epoch"] >= first_epoch]
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the report tells."""
+
+    runs: list[Run]  # of each model the same seeds in the same order
+    parameters: dict
+    floor: dict  # of each model, by measure of its codes: mean, low and high between samples of its prior
+    claims: dict  # name -> verdict and reasons
+    commit: str = "unknown"
+    links: list[str] = field(default_factory=list)  # to files with the numbers, as seen from the report
+
+    @property
+    def models(self) -> dict[str, list[Run]]:
+        return {run.model: [other for other in self.runs if other.model == run.model] for run in self.runs}
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(run.seed for run in self.runs))
 
 
 @dataclass(frozen=True)
@@ -53,6 +86,14 @@ class Codes:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """What the measures are between a prior and samples of it; models with the same prior share one."""
+
+    name: str
+    measures: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
 class Measure:
     """A row of the table."""
 
@@ -66,93 +107,157 @@ class Measure:
 
 MEASURES = [
     Measure("codes", "sliced_wasserstein", "Sliced Wasserstein distance", "lower", "{:.3f}".format),
+    Measure("codes", "sliced_wasserstein_centred", "… with the mean removed", "lower", "{:.3f}".format),
     Measure("codes", "chi2_per_dof", "Chi² per degree of freedom", "near 1", "{:.2f}".format, lambda x: abs(x - 1)),
     Measure("codes", "empty_cells", "Empty cells", "lower", "{:.1%}".format),
     Measure("codes", "ks_max", "Kolmogorov-Smirnov statistic", "lower", "{:.3f}".format),
+    Measure("codes", "energy_distance", "Energy distance", "lower", "{:.4f}".format),
+    Measure("codes", "mmd2", "Squared maximum mean discrepancy x 1000", "lower", lambda x: f"{1000 * x:.2f}"),
+    Measure("labels", "knn_accuracy", "10-nearest-neighbour accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
+    Measure("labels", "probe_accuracy", "Linear probe's accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
     Measure("reconstruction", "nats", "Cross-entropy, nats an image", "lower", "{:.1f}".format),
     Measure("reconstruction", "mse", "Squared error a pixel", "lower", "{:.4f}".format),
 ]
 
+CLAIMS = {
+    "match": "The AAE's codes are closer to the prior and have fewer gaps than the VAE's",
+    "time": "The AAE takes longer to train",
+    "stability": "The AAE is less stable in training",
+}
 
-NAMES = {"aae": "adversarial autoencoder", "vae": "variational autoencoder"}
+
+def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str:
+    """The page, with the pictures of all runs where codes have two dimensions, and of each model's first elsewhere.
+
+    Args:
+        results: of every run.
+        images, labels: the test images uint8 [n, height, width] and their labels [n].
+    """
+    index, base64 = None, {}
+    if results.parameters["code_size"] == 2:
+        index, base64 = page_data(results.runs, results.parameters, images, labels)
+    return (
+        environment(autoescape=True)
+        .get_template("index.html.j2")
+        .render(content(results), charts=charts(results), frame=FRAME, index=index, base64=base64)
+    )
 
 
-def render_report(runs: Sequence[Run], parameters: dict) -> str:
-    """The page. All pictures of each model's first run are on it, and the last two of its others."""
-    models = {run.model: [other for other in runs if other.model == run.model] for run in runs}
-    kinds = [kind for same in models.values() for kind in kinds_of_codes(same[0])]
-    table = [table_row(measure, kinds, models) for measure in MEASURES]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
+def render_markdown(results: Results) -> str:
+    """The twin, which shows the files `<run>-scatter.png` and `<run>-manifold.png` beside it."""
+    return environment(autoescape=False).get_template("report.md.j2").render(content(results))
+
+
+def environment(autoescape: bool) -> Environment:
+    """Jinja's, for the templates in `page/`; `source` gives the text of a file there as it is."""
+    made = Environment(
+        loader=FileSystemLoader(PAGE),
+        autoescape=autoescape,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"data_uri": data_uri, "picture_size": picture_size}
-    return environment.get_template("report.html.j2").render(
-        names=NAMES,
-        models=models,
-        seeds=list(dict.fromkeys(run.seed for run in runs)),
-        kinds=kinds,
-        answer=answer(kinds, table, models),
-        table=table,
-        charts=charts(kinds, models),
-        frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "bottom": BOTTOM},
-        parameters=parameters,
-    )
+    made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
+    made.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
+    return made
 
 
-def answer(kinds: Sequence[Codes], table: Sequence[dict], models: dict[str, list[Run]]) -> dict:
-    """What the page opens with: the distance and the reconstruction of each model's primary codes."""
-    distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
-    entries = [
-        {"model": kind.model, "distance": far["text"], "error": far["error"], "nats": cost["text"]}
-        for kind, far, cost in zip(kinds, distance["cells"], nats["cells"], strict=True)
-        if kind.primary
-    ]
+def content(results: Results) -> dict:
+    """What both templates tell."""
+    kinds, floors = kinds_of_codes(results), floors_of(results)
+    table = [table_row(measure, kinds, floors, results) for measure in MEASURES if measured(measure, results)]
+    common, timing = timing_table(results.runs)
     return {
-        "epoch": next(iter(models.values()))[0].epochs[-1],
-        "models": entries,
-        "nearest": min(entries, key=lambda entry: entry["error"])["model"],
-        "ideal": distance["ideal"]["text"],
+        "results": results,
+        "names": NAMES,
+        "parameters": results.parameters,
+        "settings": dict(settings(results.parameters)),
+        "priors": {model: prior_text(model, results.parameters) for model in results.models},
+        "answer": answer(kinds, table, results),
+        "claims": [claim_entry(claim, results.claims[name]) for name, claim in CLAIMS.items()],
+        "kinds": kinds,
+        "floors": floors,
+        "table": table,
+        "common": common,
+        "timing": timing,
     }
 
 
-def data_uri(content: bytes) -> str:
-    """The PNG or GIF `content` as a link that needs no file."""
-    kind = "gif" if content.startswith(b"GIF8") else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def prior_text(model: str, parameters: dict) -> str:
+    """The model's prior in a few words."""
+    name = prior_name(model, parameters)
+    shape = parameters["prior"][name]
+    if name == "normal":
+        return "N(0, I)" if shape["std"] == 1 else f"N(0, {shape['std']:g}² I)"
+    if name == "uniform":
+        return f"uniform on [-{shape['bound']:g}, {shape['bound']:g}] on every axis"
+    return "a mixture of Gaussians on a circle" if name == "mixture" else "a swiss roll"
 
 
-def picture_size(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels."""
-    with Image.open(BytesIO(content)) as picture:
-        return picture.size
+def claim_entry(claim: str, found: dict) -> dict:
+    """The claim, the verdict, and for each reason its result and what was compared.
+
+    A reason of `aae.claims` ends in its result: `for`, `against` or `undecided`.
+    """
+    reasons = []
+    for reason in found["reasons"]:
+        text, _, result = reason.rpartition(": ")
+        reasons.append({"result": result, "text": text[:1].upper() + text[1:]})
+    return {"claim": claim, "verdict": found["verdict"], "reasons": reasons}
 
 
-def kinds_of_codes(run: Run) -> list[Codes]:
-    """The kinds of codes in the run's metrics."""
-    if "codes_sampled" not in run.metrics:
-        return [Codes(run.model, "")]
-    return [
-        Codes(run.model, "_sampled", "samples of q(z|x)"),
-        Codes(run.model, "", "means of q(z|x)", primary=False),
-    ]
+def settings(parameters: dict, prefix: str = ""):
+    """(dotted name, value as text) of each parameter."""
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            yield from settings(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def table_row(measure: Measure, kinds: Sequence[Codes], models: dict[str, list[Run]]) -> dict:
-    """A cell for each kind of codes, and one for samples of the prior where the measure is of codes."""
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def kinds_of_codes(results: Results) -> list[Codes]:
+    """The kinds of codes in the runs' metrics, those of a model side by side."""
+    kinds = []
+    for model, runs in results.models.items():
+        if "codes_sampled" in runs[0].metrics:
+            kinds.append(Codes(model, "_sampled", "samples of q(z|x)"))
+            kinds.append(Codes(model, "", "means of q(z|x)", primary=False))
+        else:
+            kinds.append(Codes(model, ""))
+    return kinds
+
+
+def floors_of(results: Results) -> list[Floor]:
+    """One floor for all models whose floors are the same."""
+    floors = [results.floor[model] for model in results.models]
+    if all(floor == floors[0] for floor in floors):
+        return [Floor("samples of the prior", floors[0])]
+    return [Floor(f"samples of the {model.upper()}'s prior", results.floor[model]) for model in results.models]
+
+
+def measured(measure: Measure, results: Results) -> bool:
+    """Whether the runs' metrics have it; some are of codes of certain priors or sizes only."""
+    return all(run.metrics.get(measure.part, {}).get(measure.key) is not None for run in results.runs)
+
+
+def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor], results: Results) -> dict:
+    """A cell for each kind of codes, and the floors where there are any."""
     cells = [
-        table_cell(measure, [run.metrics[measure.part + kind.suffix] for run in models[kind.model]]) for kind in kinds
+        table_cell(measure, [run.metrics[measure.part + kind.suffix] for run in results.models[kind.model]])
+        for kind in kinds
     ]
     least = min(cell["error"] for cell, kind in zip(cells, kinds, strict=True) if kind.primary)
     for cell, kind in zip(cells, kinds, strict=True):
         cell["best"] = kind.primary and cell["error"] == least
-    ideal = None
-    if measure.part == "codes":
-        ideal = table_cell(measure, [run.metrics["prior_sample"] for runs in models.values() for run in runs])
-    return {"measure": measure, "cells": cells, "ideal": ideal}
+    levels = [floor.measures.get(measure.key) if measure.part == "codes" else None for floor in floors]
+    return {
+        "measure": measure,
+        "cells": cells,
+        "floors": [level and {key: measure.text(value) for key, value in level.items()} for level in levels],
+    }
 
 
 def table_cell(measure: Measure, metrics: Sequence[dict]) -> dict:
@@ -164,27 +269,49 @@ def table_cell(measure: Measure, metrics: Sequence[dict]) -> dict:
     return {"text": text, "error": measure.error(mean(values))}
 
 
-# --- charts: lines over the epochs, in the coordinates of an SVG ----------------------------------
+def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> dict:
+    """What the report opens with: the distance and the reconstruction of each model's primary codes."""
+    distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
+    entries = [
+        {"model": kind.model, "distance": far["text"], "error": far["error"], "nats": cost["text"]}
+        for kind, far, cost in zip(kinds, distance["cells"], nats["cells"], strict=True)
+        if kind.primary
+    ]
+    return {
+        "epoch": results.runs[0].last_epoch,
+        "models": entries,
+        "nearest": min(entries, key=lambda entry: entry["error"])["model"],
+        "floor": distance["floors"][0]["mean"],
+    }
 
-WIDTH, HEIGHT = 360, 210
-LEFT, RIGHT, TOP, BOTTOM = 42, 350, 10, 186  # of the plot
+
+def timing_table(runs: Sequence[Run]) -> tuple[dict, list[dict]]:
+    """What all runs' timing has in common, and a row a run of what differs or was timed."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.timing))
+    common = {
+        key: runs[0].timing[key]
+        for key in keys
+        if not key.startswith("seconds") and len({str(run.timing.get(key)) for run in runs}) == 1
+    }
+    rows = [
+        {"run": run.name} | {key: run.timing.get(key, "unknown") for key in keys if key not in common} for run in runs
+    ]
+    return common, rows
 
 
-@dataclass(frozen=True)
-class Series:
-    """One line for each seed, in the model's colour."""
+def charts(results: Results) -> list[dict]:
+    """The page's charts: of the test images at epochs or snapshots, and of training at every epoch."""
+    kinds, models = kinds_of_codes(results), results.models
 
-    name: str
-    model: str
-    dashed: bool
-    lines: list[Line]
+    def of_codes(key: str) -> dict:
+        return {
+            "series": series("codes", key),
+            "levels": [
+                Level(floor.name, **floor.measures[key]) for floor in floors_of(results) if key in floor.measures
+            ],
+        }
 
-
-def charts(kinds: Sequence[Codes], models: dict[str, list[Run]]) -> list[dict]:
-    """The page's charts: of the test images at the snapshots, and of training at every epoch."""
-
-    def measured(column: str, first_epoch: int = 0) -> list[Series]:
-        part, key = column.split(".")
+    def series(part: str, key: str, first_epoch: int = 0) -> list[Series]:
         return [
             Series(
                 kind.name,
@@ -202,99 +329,22 @@ def charts(kinds: Sequence[Codes], models: dict[str, list[Run]]) -> list[dict]:
             if key in runs[0].history
         ]
 
-    prior = next(iter(models.values()))[0].metrics["prior_sample"]
+    undecided = Level("ln 2: undecided", log(2), log(2), log(2))
     return [
-        chart(
-            "Distance from the prior",
-            "sliced Wasserstein",
-            measured("codes.sliced_wasserstein"),
-            level=(prior["sliced_wasserstein"], "samples of the prior"),
-            log=True,
-        ),
-        chart(
-            "Unevenness",
-            "chi² per degree of freedom",
-            measured("codes.chi2_per_dof"),
-            level=(prior["chi2_per_dof"], "samples of the prior"),
-            log=True,
-        ),
+        chart("Distance from the prior", "sliced Wasserstein", **of_codes("sliced_wasserstein"), log=True),
+        chart("… with the mean removed", "sliced Wasserstein", **of_codes("sliced_wasserstein_centred"), log=True),
+        chart("Unevenness", "chi² per degree of freedom", **of_codes("chi2_per_dof"), log=True),
         chart(
             "Reconstruction of test images",
             "nats an image, after training began",
-            measured("reconstruction.nats", first_epoch=1),
+            series("reconstruction", "nats", first_epoch=1),
         ),
         chart("Reconstruction in training", "nats an image", losses("reconstruction")),
         chart(
             "Discriminator against encoder",
             "cross-entropy in nats, in training",
             losses("discriminator", "discriminator") + losses("generator", "encoder", dashed=True),
-            level=(math.log(2), "ln 2: undecided"),
+            levels=[undecided],
         ),
         chart("Divergence of q(z|x) from the prior", "nats an image, in training", losses("kl")),
     ]
-
-
-def chart(
-    title: str,
-    unit: str,
-    series: Sequence[Series],
-    *,
-    level: tuple[float, str] | None = None,
-    log: bool = False,
-) -> dict:
-    """Polylines and ticks for `series`, and for a horizontal `level`: its value and name."""
-    points = [point for entry in series for line in entry.lines for point in line]
-    last = max(x for x, _ in points)
-    values = [y for _, y in points] + ([level[0]] if level else [])
-    log = log and min(values) > 0
-    y_ticks = (log_ticks if log else linear_ticks)(min(values), max(values))
-    scale = math.log if log else float
-    low, high = scale(y_ticks[0]), scale(y_ticks[-1])
-
-    def across(x: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * x / last, 1)
-
-    def down(y: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * (scale(y) - low) / (high - low), 1)
-
-    def polyline(line: Line) -> str:
-        # Twice the point where there is only one, which draws a dot.
-        return " ".join(f"{across(x)},{down(y)}" for x, y in (line if len(line) > 1 else 2 * line))
-
-    return {
-        "title": title,
-        "unit": f"{unit}, logarithmic" if log else unit,
-        "series": [
-            {
-                "name": entry.name,
-                "style": f"line {entry.model}{' dashed' if entry.dashed else ''}",
-                "polylines": [polyline(line) for line in entry.lines],
-                "ends": [(f"{x:g}", f"{y:.3g}") for x, y in (entry.lines[0][0], entry.lines[0][-1])],
-            }
-            for entry in series
-        ],
-        "level": level and {"y": down(level[0]), "name": level[1]},
-        "x_ticks": [(across(x), f"{x:g}") for x in linear_ticks(0, last) if x <= last],
-        "y_ticks": [(down(y), f"{y:g}") for y in y_ticks],
-    }
-
-
-def linear_ticks(low: float, high: float) -> list[float]:
-    """Two to seven round numbers, the first at most `low` and the last at least `high`."""
-    # Not so close to each other that their labels, of six digits, are the same.
-    span = max(high - low, 1e-4 * max(abs(low), abs(high)))
-    span = span if span > 1e-9 else 1.0
-    power = 10.0 ** math.floor(math.log10(span))
-    step = next(power * k for k in (0.2, 0.5, 1, 2) if span / (power * k) <= 5)
-    first, last = math.floor(low / step), max(math.ceil(high / step), math.floor(low / step) + 1)
-    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Numbers 1, 2 and 5 times a power of ten, or for a wide range powers alone, that enclose both ends."""
-    first, last = math.floor(math.log10(low)) - 1, math.floor(math.log10(high)) + 2
-    digits = (1, 2, 5) if high / low < 50 else (1,)
-    numbers = [float(f"{d}e{power}") for power in range(first, last + 1) for d in digits]
-    start = max(i for i, number in enumerate(numbers) if number <= low)
-    end = min(i for i, number in enumerate(numbers) if number >= high and i > start)
-    return numbers[start : end + 1]

@@ -1,35 +1,75 @@
-"""Stage `report`: the results of all runs on one page."""
+"""Stage `report`: the results of all runs on one page, and its twin in Markdown."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import numpy as np
+
+from aae.data import load_dataset
 from aae.errors import InputError
-from aae.report import Run, render_report
+from aae.report import Results, Run, render_markdown, render_page
+from aae.snapshots import list_snapshots
 from pipeline.cli import run_stage
 from pipeline.params import MODELS, load_params
-from pipeline.paths import CURVES, FIGURES, FLOOR, HISTORY, METRICS, REPORT, run_name
+from pipeline.paths import (
+    CODES,
+    CURVES,
+    DATA,
+    FIGURES,
+    FLOOR,
+    HISTORY,
+    MATCH,
+    METRICS,
+    REPORT,
+    SNAPSHOTS,
+    SUMMARY,
+    TIMING,
+    TIMING_SUMMARY,
+    run_name,
+)
 from pipeline.tables import read, read_csv, read_json
 
 
 def main() -> None:
     params = load_params()
+    data = load_dataset(DATA)
     runs = [load_run(model, seed) for model in MODELS for seed in params.seeds]
-    REPORT.mkdir(parents=True, exist_ok=True)
-    (REPORT / "index.html").write_text(render_report(runs, params.model_dump()), encoding="utf-8")
+    results = Results(
+        runs,
+        params.model_dump(),
+        floor=read_json(FLOOR),
+        claims=read_json(SUMMARY)["claims"] | read_json(TIMING_SUMMARY)["claims"],
+        commit=commit(),
+        links=links([run.name for run in runs]),
+    )
+    page = render_page(results, data.test_images, data.test_labels)
+
+    shutil.rmtree(REPORT, ignore_errors=True)  # pictures of other seeds
+    REPORT.mkdir(parents=True)
+    (REPORT / "index.html").write_text(page, encoding="utf-8")
+    (REPORT / "report.md").write_text(render_markdown(results), encoding="utf-8")
+    for same in results.models.values():
+        for kind, content in same[0].figures.items():
+            (REPORT / f"{same[0].name}-{kind}.png").write_bytes(content)
 
 
 def load_run(model: str, seed: int) -> Run:
     """What the other stages left of run (model, seed)."""
     run = run_name(model, seed)
-    curves = read_csv(CURVES / f"{run}.csv")
-    ideal = {measure: values["mean"] for measure, values in read_json(FLOOR)[model].items()}
-    names = [f"{kind}-{int(row['epoch']):03d}.png" for kind in ("scatter", "manifold") for row in curves]
+    snapshots = list_snapshots(SNAPSHOTS / run)
+    last = max(snapshots)
     return Run(
         model,
         seed,
-        metrics=read_json(METRICS / f"{run}.json") | {"prior_sample": ideal},
-        curves=curves,
+        metrics=read_json(METRICS / f"{run}.json"),
+        curves=read_csv(CURVES / f"{run}.csv"),
+        match=read_csv(MATCH / f"{run}.csv"),
         history=load_history(HISTORY / run),
-        pictures={name: read(FIGURES / run / name) for name in [*names, "animation.gif"]},
+        timing=read_json(TIMING / f"{run}.json"),
+        codes=load_codes(CODES / f"{run}.npy"),
+        snapshots=snapshots,
+        figures={kind: read(FIGURES / run / f"{kind}-{last:03d}.png") for kind in ("scatter", "manifold")},
     )
 
 
@@ -39,6 +79,34 @@ def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
     if not paths:
         raise InputError(f"{folder}: no history; `dvc repro` makes it")
     return {path.stem: [(row["step"], row[path.stem]) for row in read_csv(path, "\t")] for path in paths}
+
+
+def load_codes(path: Path) -> np.ndarray:
+    """float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); `dvc repro` makes it") from None
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether the code or the parameters are others; unknown without git."""
+    try:
+        git = {"capture_output": True, "text": True, "check": True}
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()
+        sources = ["params.yaml", "pipeline", "aae", "csrc", "setup.py"]
+        changed = subprocess.run(["git", "status", "--porcelain", "--", *sources], **git).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head} with changes" if changed else head
+
+
+def links(runs: list[str]) -> list[str]:
+    """The files with the numbers, as seen from the report's folder."""
+    files = [SUMMARY, FLOOR, TIMING_SUMMARY]
+    for run in runs:
+        files += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
+    return [f"../{file.as_posix()}" for file in files]
 
 
 if __name__ == "__main__":

@@ -177,8 +177,9 @@ def oklab(linear: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("blind", BLIND)
-def test_ten_labels_can_be_told_apart_by_colour_blind_readers(blind):
-    colours = label_colours(10)
+@pytest.mark.parametrize("dark", [False, True])
+def test_ten_labels_can_be_told_apart_by_colour_blind_readers(dark, blind):
+    colours = label_colours(10, dark)
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     seen = oklab(np.clip(linear @ np.transpose(BLIND[blind]), 0, 1))
     distances = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(10, 1)]
@@ -283,3 +284,14 @@ def test_the_animation(tmp_path):
         assert width > 1.9 * height, "the two pictures stand side by side"
         grey = frame[height // 2, round(width * 0.7)]
         assert grey == pytest.approx(255 - 255 * epoch / 2, abs=10), "the manifold is on the right"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_label_is_lighter_or_darker_than_the_ground(dark):
+    """In the contrast ratio of WCAG 2.1, against white and against the page's dark #1b1b1b."""
+    colours = label_colours(10, dark)
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    ground = 0.0109 if dark else 1.0
+    contrast = (np.maximum(luminance, ground) + 0.05) / (np.minimum(luminance, ground) + 0.05)
+    assert contrast.min() > (3 if dark else 1.5)

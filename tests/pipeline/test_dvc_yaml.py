@@ -30,7 +30,8 @@ def closure(path: Path) -> set[str]:
         if path in found:
             continue
         found.add(path)
-        found |= set(path.parent.glob(f"{path.stem}.*.j2"))
+        if path == ROOT / "aae/report.py":
+            found.add(ROOT / "aae/page")
         for name in imported_names(path):
             if name == "aae_native":
                 found |= {ROOT / "csrc", ROOT / "setup.py"}

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -375,42 +376,90 @@ def test_other_code_sizes(tmp_path, monkeypatch, code_size):
 # --- report -------------------------------------------------------------------------------------------------
 
 
-def test_the_page_has_all_pictures(workspace):
+def test_the_report_and_its_pictures(workspace):
+    names = {f"{run}-{kind}.png" for run in RUNS for kind in ("scatter", "manifold")}
+    assert {path.name for path in Path("report").iterdir()} == {"index.html", "report.md"} | names
+    markdown = Path("report/report.md").read_text()
+    for name in names:
+        figure, epoch = Path("results/figures") / name[:5], EPOCHS[-1]
+        assert (Path("report") / name).read_bytes() == (figure / f"{name[6:-4]}-{epoch:03d}.png").read_bytes()
+        assert f"]({name})" in markdown
     page = Path("report/index.html").read_text()
-    # Each snapshot's two pictures, the last ones a second time at the top, and an animation, for both runs.
-    assert page.count("<img") == 2 * (2 * len(EPOCHS) + 2 + 1)
-    assert page.count('src="data:image/png;base64,') + page.count('src="data:image/gif;base64,') == page.count("<img")
+    assert all(f'id="codes-{run}"' in page and f'id="manifold-{run}-2"' in page for run in RUNS)
 
 
-def test_the_page_does_not_know_the_time(workspace, monkeypatch):
-    """Neither dates nor the timing that a training leaves may get into it."""
-    before = Path("report/index.html").read_bytes()
+def test_every_link_of_the_report_leads_to_a_file(workspace):
+    """Those of the results; the documentation is in the repository."""
+    for name, pattern in (("index.html", r'href="(\.\./[^"]*)"'), ("report.md", r"\]\((\.\./[^)]*)\)")):
+        found = re.findall(pattern, (Path("report") / name).read_text())
+        assert len(found) == 3 + 4 * len(RUNS) + 1
+        for link in found:
+            base = ROOT if link.startswith("../docs/") else workspace
+            assert (base / link.removeprefix("../")).is_file(), link
+
+
+def test_the_page_tells_the_timing_and_no_other_time(workspace, monkeypatch):
+    before = Path("report/index.html").read_text()
     timing = Path("results/timing/aae-0.json")
     content = timing.read_text()
-    timing.write_text('{"seconds": 1.5}')
+    timing.write_text(content.replace("12.0", "7654.5"))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
     run_stages(report)
-    assert Path("report/index.html").read_bytes() == before
+    after = Path("report/index.html").read_text()
     timing.write_text(content)
+    run_stages(report)
+    assert Path("report/index.html").read_text() == before
+    assert after != before
+    assert after.replace("7654.5", "12.0") == before
+
+
+def test_the_page_tells_the_commit(fresh):
+    run_stages(*ALL)
+    assert "<dd>unknown</dd>" in Path("report/index.html").read_text()
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+        done = subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "experiment")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    run_stages(report)
+    assert f"<dd>{commit}</dd>" in Path("report/index.html").read_text(), "results are no changes of the sources"
+    with open("params.yaml", "a") as file:
+        file.write("# a change\n")
+    run_stages(report)
+    assert f"<dd>{commit} with changes</dd>" in Path("report/index.html").read_text()
 
 
 @pytest.mark.parametrize(
     "missing",
     [
-        "results/metrics/aae-0.json",
+        "data/prepared/test_images.npy",
+        "results/codes/vae-0.npy",
         "results/curves/vae-0.csv",
-        "results/figures/aae-0/manifold-002.png",
-        "results/figures/vae-0/animation.gif",
+        "results/figures/aae-0/manifold-004.png",
+        "results/floor.json",
         "results/history/vae-0",
+        "results/match/aae-0.csv",
+        "results/metrics/aae-0.json",
+        "results/snapshots/vae-0",
+        "results/summary.json",
+        "results/timing/vae-0.json",
+        "results/timing_summary.json",
     ],
 )
 def test_missing_results_are_named(workspace, missing):
     path, aside = Path(missing), Path("aside")
+    before = Path("report/index.html").read_bytes()
     path.rename(aside)
     try:
         assert f"error: {missing}: " in failure(report)
     finally:
         aside.rename(path)
+    assert Path("report/index.html").read_bytes() == before
 
 
 def test_all_bytes_are_the_same_again(workspace):

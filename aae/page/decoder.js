@@ -1,0 +1,33 @@
+// The trained decoder: linear layers with ReLU between them and a sigmoid at the end.
+
+// Layers {inputs, outputs, weights [outputs * inputs], biases} of a run, as aae/page_data.py packed them.
+function loadDecoder(run) {
+  const buffer = bytes(`decoder-${run}`).buffer;
+  let at = 0;
+  const take = (Type, n) => {
+    const part = new Type(buffer.slice(at, at + n * Type.BYTES_PER_ELEMENT));
+    at += part.byteLength;
+    return part;
+  };
+  return index.decoders[run].map(([inputs, outputs]) => {
+    const biases = take(Float32Array, outputs);
+    const scales = take(Float32Array, outputs);
+    const weights = Float32Array.from(take(Int16Array, outputs * inputs), (w, i) => w * scales[Math.floor(i / inputs)]);
+    return { inputs, outputs, weights, biases };
+  });
+}
+
+// Pixels in [0, 1] of the image at `code`.
+function decode(layers, code) {
+  let values = Float32Array.from(code);
+  layers.forEach(({ inputs, outputs, weights, biases }, layer) => {
+    const next = new Float32Array(outputs);
+    for (let i = 0; i < outputs; i++) {
+      let sum = biases[i];
+      for (let j = 0, w = i * inputs; j < inputs; j++) sum += weights[w + j] * values[j];
+      next[i] = layer < layers.length - 1 ? Math.max(sum, 0) : 1 / (1 + Math.exp(-sum));
+    }
+    values = next;
+  });
+  return values;
+}

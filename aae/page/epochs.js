@@ -1,0 +1,84 @@
+// The pictures of the last epoch at the top, and those that the slider, the legend and the choice of a seed drive.
+{
+  const slider = document.getElementById("epoch");
+  const play = document.getElementById("play");
+  const seed = document.getElementById("seed");
+  const all = document.getElementById("all-labels");
+  const buttons = [...document.querySelectorAll(".label")];
+  const seeds = [...new Set(index.runs.map((run) => run.seed))];
+  let timer = null;
+
+  const show = (prefix, run, model, frame) => {
+    drawScatter(document.getElementById(`${prefix}-scatter-${model}`), codesAt(run, frame), model);
+    const picture = document.getElementById(`${prefix}-manifold-${model}`);
+    const manifold = manifoldAt(run, index.frames[frame]);
+    if (picture.src !== manifold.source) picture.src = manifold.source;
+    picture.dataset.epoch = manifold.epoch;
+  };
+
+  const drawEpoch = () => {
+    const frame = Number(slider.value);
+    for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), model, frame);
+    const text = `epoch ${index.frames[frame]}`;
+    document.getElementById("epoch-text").textContent = text;
+    slider.setAttribute("aria-valuetext", text);
+  };
+
+  const drawAll = () => {
+    for (const model of models) show("final", runOf(model, seeds[0]), model, lastFrame);
+    drawEpoch();
+  };
+
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "Play";
+    play.setAttribute("aria-pressed", "false");
+  };
+
+  slider.addEventListener("input", drawEpoch);
+  slider.addEventListener("pointerdown", stop);
+  seed?.addEventListener("change", drawEpoch);
+  play.addEventListener("click", () => {
+    if (timer) return stop();
+    if (Number(slider.value) === lastFrame) slider.value = 0;
+    play.textContent = "Pause";
+    play.setAttribute("aria-pressed", "true");
+    timer = setInterval(() => {
+      slider.value = Number(slider.value) + 1;
+      drawEpoch();
+      if (Number(slider.value) === lastFrame) stop();
+    }, Math.min(400, Math.max(60, 8000 / index.frames.length))); // ms
+  });
+
+  const hide = (label, away) => {
+    if (away) hidden.add(label);
+    else hidden.delete(label);
+    buttons[label].setAttribute("aria-pressed", String(!away));
+  };
+  const labelsChanged = () => {
+    all.textContent = hidden.size ? "All" : "None";
+    document.dispatchEvent(new Event("labelschange"));
+  };
+  buttons.forEach((button, label) =>
+    button.addEventListener("click", () => {
+      hide(label, !hidden.has(label));
+      labelsChanged();
+    }),
+  );
+  all.addEventListener("click", () => {
+    const away = hidden.size === 0;
+    buttons.forEach((_, label) => hide(label, away));
+    labelsChanged();
+  });
+
+  const recolour = () => buttons.forEach((button, label) => button.style.setProperty("--colour", colours()[label]));
+  document.addEventListener("themechange", () => {
+    recolour();
+    drawAll();
+  });
+  document.addEventListener("labelschange", drawAll);
+  new ResizeObserver(drawAll).observe(document.querySelector(".models"));
+  recolour();
+  drawAll();
+}

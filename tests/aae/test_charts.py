@@ -1,0 +1,79 @@
+"""The curves' geometry: lines, bands and ticks stand where the values are."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aae.charts import BOTTOM, LEFT, RIGHT, TOP, Level, Series, chart, linear_ticks, log_ticks
+
+FALLING = [(epoch, 10.0 / epoch) for epoch in range(1, 11)]
+
+
+def points(polyline: str) -> list[tuple[float, float]]:
+    return [tuple(map(float, point.split(","))) for point in polyline.split()]
+
+
+def of(*lines, **settings) -> dict:
+    return chart("title", "unit", [Series("AAE", "aae", False, list(lines))], **settings)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_line_stays_inside_and_falls_where_its_values_fall(log):
+    line = points(of(FALLING, log=log)["series"][0]["polylines"][0])
+    assert len(line) == 10
+    assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in line)
+    assert [x for x, _ in line] == sorted({x for x, _ in line})
+    assert [y for _, y in line] == sorted(y for _, y in line), "downwards"
+
+
+def test_values_stand_between_the_ticks_of_their_numbers():
+    made = of([(0, 2.0), (4, 6.0)])
+    places = {float(text): y for y, text in made["y_ticks"]}
+    (left, low), (right, high) = points(made["series"][0]["polylines"][0])
+    assert (low, high) == (places[2], places[6])
+    assert (left, right) == (LEFT, RIGHT)
+    assert made["series"][0]["values"] == [[[0, 2.0], [4, 6.0]]]
+
+
+def test_every_level_is_inside_with_its_band():
+    """Also where it lies far from all values."""
+    made = of(FALLING, levels=[Level("floor", 0.02, 0.01, 0.04), Level("other", 500, 500, 500)], log=True)
+    floor, other = made["levels"]
+    assert TOP <= other["top"] == other["y"] == other["end"] < floor["top"] < floor["y"] < floor["end"] <= BOTTOM
+    assert floor["y"] - floor["top"] == pytest.approx(floor["end"] - floor["y"], abs=0.2), "factors of 2, logarithmic"
+
+
+@pytest.mark.parametrize("low", [0.0, -0.001])
+def test_without_a_logarithm_the_axis_is_linear(low):
+    assert of(FALLING, log=True)["unit"] == "unit, logarithmic"
+    assert of([(0, low), (1, 3.0)], log=True)["unit"] == "unit"
+    assert of(FALLING, levels=[Level("floor", 0.1, low, 0.2)], log=True)["unit"] == "unit"
+
+
+def test_a_single_point_is_drawn():
+    assert len(points(of([(3, 1.0)])["series"][0]["polylines"][0])) == 2, "a line of one point draws nothing"
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
+def test_linear_ticks(low, span):
+    ticks = linear_ticks(low, low + span)
+    assert 2 <= len({f"{tick:g}" for tick in ticks}) == len(ticks) <= 8
+    slack = 1e-9 * max(abs(low), span)
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= low + span - slack
+    steps = [b - a for a, b in pairwise(ticks)]
+    assert min(steps) > 0
+    assert max(steps) == pytest.approx(min(steps), rel=1e-3, abs=slack)
+
+
+@given(st.floats(1e-9, 1e6), st.floats(1, 1e6))
+def test_log_ticks(low, ratio):
+    ticks = log_ticks(low, low * ratio)
+    assert ticks == sorted(set(ticks))
+    assert 2 <= len(ticks) <= 9
+    assert ticks[0] <= low
+    assert ticks[-1] >= low * ratio
+    assert all(f"{tick:e}"[0] in "125" and math.isclose(tick, float(f"{tick:.0e}")) for tick in ticks)
