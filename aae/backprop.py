@@ -103,6 +103,11 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     return loss, logits.sigmoid_().sub_(targets).div_(count)
 
 
+def add_losses(totals: Tensor, losses: Sequence[Tensor]) -> None:
+    """Adds each of an iteration's losses, all [], to its element of `totals`."""
+    totals += torch.stack(losses)
+
+
 class Adam:
     """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, fused and in place, epsilon 1e-8.
 

@@ -96,7 +96,7 @@ class Perceptron:
         return gradient if to_inputs else None
 
 
-def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[float, Tensor]:
     """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and its gradient in them.
 
     `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
@@ -104,7 +104,14 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     """
     address, target = (0, targets) if isinstance(targets, float) else (targets.data_ptr(), 0.0)
     loss = aae_native.cross_entropy(logits.data_ptr(), address, target, *logits.shape, 1 / count)
-    return torch.tensor(loss / count), logits
+    return loss / count, logits
+
+
+def add_losses(totals: Tensor, losses: Sequence[Tensor | float]) -> None:
+    """Adds each of an iteration's losses to its element of `totals`, with less ado than PyTorch's addition."""
+    values = totals.numpy()
+    for i, loss in enumerate(losses):
+        values[i] += float(loss)
 
 
 class Adam:

@@ -72,7 +72,7 @@ class GraphedIterations:
 
     def iterate(self) -> None:
         """One iteration with all that it changes on the device."""
-        self.trainer.totals += self.trainer.iteration(self.step)
+        self.trainer.passes.add_losses(self.trainer.totals, self.trainer.iteration(self.step))
         self.step += 1
 
     def warm_up(self) -> None:

@@ -32,7 +32,7 @@ class Trainer(ABC):
         self.totals = torch.zeros(len(self.losses), device=images.device)
 
     @abstractmethod
-    def iteration(self, step: int | Tensor) -> Tensor:
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them.
 
         `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
@@ -40,8 +40,13 @@ class Trainer(ABC):
 
     def advance(self, most: int) -> None:
         """Trains the next iteration, the first of `most` that may follow."""
-        self.totals += self.iteration(self.step)
+        self.passes.add_losses(self.totals, self.iteration(self.step))
         self.step += 1
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The encoder's outputs [n, outputs] for `images`, float32 [n, pixels] on the training images' device."""
+        encoder = self.networks["encoder"]
+        return torch.cat([encoder.forward(part).clone() for part in images.split(1000)])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name; not copies."""

@@ -59,11 +59,11 @@ class AAETrainer(Trainer):
             "generator_adam": self.generator_adam,
         }
 
-    def iteration(self, step: int | Tensor) -> Tensor:
-        """Trains iteration `step`; returns its losses [3], in the order of `losses`, without waiting for them."""
-        return torch.stack([self.reconstruction_step(step), self.discriminator_step(step), self.generator_step(step)])
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
+        """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them."""
+        return self.reconstruction_step(step), self.discriminator_step(step), self.generator_step(step)
 
-    def reconstruction_step(self, step: int | Tensor) -> Tensor:
+    def reconstruction_step(self, step: int | Tensor) -> Tensor | float:
         """Encoder and decoder towards the images; returns nats per image.
 
         What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
@@ -75,7 +75,7 @@ class AAETrainer(Trainer):
         self.encoder.backward(in_codes, self.encoder_adam)
         return loss * self.model.pixels
 
-    def discriminator_step(self, step: int | Tensor) -> Tensor:
+    def discriminator_step(self, step: int | Tensor) -> Tensor | float:
         """The discriminator towards telling half a batch of codes (target 0) from prior samples (target 1)."""
         half = self.batch_size // 2
         images, labels = self.draw(half, step, Stream.DISCRIMINATOR)
@@ -85,7 +85,7 @@ class AAETrainer(Trainer):
         self.discriminator.backward(gradient, self.discriminator_adam)
         return loss
 
-    def generator_step(self, step: int | Tensor) -> Tensor:
+    def generator_step(self, step: int | Tensor) -> Tensor | float:
         """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
         images, labels = self.draw(self.batch_size, step, Stream.GENERATOR)
         batch = codes = self.encoder.forward(images)
@@ -125,8 +125,8 @@ class VAETrainer(Trainer):
         self.networks = {"encoder": self.encoder, "decoder": self.decoder}
         self.optimizers = {"encoder_adam": self.encoder_adam, "decoder_adam": self.decoder_adam}
 
-    def iteration(self, step: int | Tensor) -> Tensor:
-        """Trains iteration `step`; returns its losses [3], in the order of `losses`, in nats per image."""
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
+        """Trains iteration `step`; returns its losses, in the order of `losses`, in nats per image."""
         n = self.batch_size
         images, _ = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=Stream.RECONSTRUCTION)
         noise = sample_prior(self.unit_normal, n, seed=self.seed, step=step, stream=Stream.NOISE, device=images.device)
@@ -138,7 +138,7 @@ class VAETrainer(Trainer):
         in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
         in_posterior = torch.cat([in_codes + kl_in_mean, 0.5 * in_codes * deviation + kl_in_log_variance], dim=1)
         self.encoder.backward(in_posterior, self.encoder_adam)
-        return torch.stack([reconstruction + kl, reconstruction, kl])
+        return reconstruction + kl, reconstruction, kl
 
 
 def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor, Tensor, Tensor]:

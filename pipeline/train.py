@@ -120,11 +120,10 @@ def train(
     return seconds
 
 
-@torch.no_grad()
 def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:
     """Keeps the encoder's outputs [test images, outputs] at `epoch`, float32, in the scratch folder."""
     (scratch / "outputs").mkdir(parents=True, exist_ok=True)
-    np.save(scratch / "outputs" / f"{epoch:03d}.npy", trainer.model.encoder(test_images).cpu().numpy())
+    np.save(scratch / "outputs" / f"{epoch:03d}.npy", trainer.encode(test_images).cpu().numpy())
 
 
 def publish(snapshot: Path, run: str) -> None:

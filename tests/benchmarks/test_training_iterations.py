@@ -3,11 +3,11 @@
 The two are timed in alternating blocks, because machines drift; what counts is the ratio, block by block.
 """
 
+import math
 import statistics
 import time
 
 import pytest
-import torch
 
 from tests.benchmarks.trainings import EPOCH, mnist, our_training, plain_training
 
@@ -18,7 +18,7 @@ BLOCKS, ITERATIONS = 10, 30
 def test_iteration(benchmark, model):
     images = mnist()
     ours, plain = our_training(model, images), plain_training(model, images)
-    assert torch.isfinite(ours.iteration(0)).all()
+    assert all(map(math.isfinite, ours.iteration(0)))
     plain.iteration()
     seconds = {"ours": [], "plain": []}
 
