@@ -112,7 +112,7 @@ MEASURES = [
     Measure("codes", "empty_cells", "Empty cells", "lower", "{:.1%}".format),
     Measure("codes", "ks_max", "Kolmogorov-Smirnov statistic", "lower", "{:.3f}".format),
     Measure("codes", "energy_distance", "Energy distance", "lower", "{:.4f}".format),
-    Measure("codes", "mmd2", "Squared maximum mean discrepancy x 1000", "lower", lambda x: f"{1000 * x:.2f}"),
+    Measure("codes", "mmd2", "Squared maximum mean discrepancy x 1000", "lower", lambda x: f"{1000 * x:.3f}"),
     Measure("labels", "knn_accuracy", "10-nearest-neighbour accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
     Measure("labels", "probe_accuracy", "Linear probe's accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
     Measure("reconstruction", "nats", "Cross-entropy, nats an image", "lower", "{:.1f}".format),

@@ -28,13 +28,14 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian's chromium-driver)"),
 ]
 ROOT = Path(__file__).parents[2]
-N, EPOCHS, SNAPSHOT_EVERY = 500, 6, 3
+N, EPOCHS, SNAPSHOT_EVERY = 300, 6, 3
 RUNS = ["aae-0", "aae-1", "vae-0", "vae-1"]
 CHANGES = {
     "epochs: 100 ": f"epochs: {EPOCHS} ",
     "snapshot_every: 10 ": f"snapshot_every: {SNAPSHOT_EVERY} ",
     "seeds: [0]": "seeds: [0, 1]",
     "floor_samples: 100 ": "floor_samples: 5 ",
+    "projections: 128 ": "projections: 16 ",
     "manifold_size: 30 ": "manifold_size: 6 ",
 }
 PICTURES = [f"epoch-scatter-{model}" for model in ("aae", "vae")]
@@ -391,6 +392,7 @@ def test_it_prints_in_the_light_theme(page):
 
 def test_what_can_be_seen_can_be_read(page):
     """Every picture has a text, every control a name, and the keyboard reaches what the mouse does."""
+    page.find_element(By.TAG_NAME, "summary").click()
     for element in page.find_elements(By.CSS_SELECTOR, "img, canvas[role=img]"):
         assert element.get_attribute("alt") or element.get_attribute("aria-label")
     for element in page.find_elements(By.CSS_SELECTOR, "button, input, select, a, [tabindex='0']"):
