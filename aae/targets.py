@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import gamma, hyp1f1
+from scipy.special import gamma, hyp1f1, ndtr
 from scipy.stats import ks_1samp, ks_2samp, norm
 
 from aae.ops import Stream, sample_prior
@@ -93,7 +93,7 @@ class NormalTarget(Target):
         self.self_kernel = float(self.kernel_potential(np.zeros(1), variance=2.0)[0])
 
     def ks(self, axis: int, x: np.ndarray) -> float:
-        return float(ks_1samp(x / self.std, norm.cdf, method="asymp").statistic)
+        return float(ks_1samp(x / self.std, ndtr, method="asymp").statistic)
 
     def cross_means(self, codes: np.ndarray) -> tuple[float, float]:
         q = (codes**2).sum(axis=1) / self.std**2

@@ -1,6 +1,11 @@
 """Stage `evaluate`: one run on the test images in numbers, every snapshot in full and the codes of every epoch."""
 
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
+import torch
 
 from aae.data import load_dataset
 from aae.errors import InputError
@@ -35,21 +40,24 @@ def main() -> None:
     test = Split(to_inputs(data.test_images), np.asarray(data.test_labels), target)
     train = Split(to_inputs(data.train_images[chosen]), data.train_labels[chosen], train_target)
 
-    curves = []
-    for epoch, path in snapshots.items():
-        model = load_snapshot(path)
+    def measure(epoch: int, path: Path) -> dict:
         try:
-            curves.append({"epoch": epoch} | model_metrics(model, test, train, prior, seed=seed))
+            return {"epoch": epoch} | model_metrics(load_snapshot(path), test, train, prior, seed=seed)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    match = match_of_epochs(run, model.code_size, target, seed)
+
+    # Snapshots and epochs share the cores, one each: there are more of them than a product has work for threads.
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        curves = list(pool.map(measure, *zip(*snapshots.items(), strict=True)))
+        match = match_of_epochs(run, params.code_size, target, seed, pool)
     flat = [flatten(metrics) for metrics in curves]
     write_csv(CURVES / f"{run}.csv", flat)
     write_csv(MATCH / f"{run}.csv", match)
     write_json(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
 
 
-def match_of_epochs(run: str, code_size: int, target: Target, seed: int) -> list[dict]:
+def match_of_epochs(run: str, code_size: int, target: Target, seed: int, pool: Executor) -> list[dict]:
     """A row an epoch: the match of the codes that training left in `results/codes`."""
     path = CODES / f"{run}.npy"
     try:
@@ -61,13 +69,14 @@ def match_of_epochs(run: str, code_size: int, target: Target, seed: int) -> list
             f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {target.n}, encoder outputs]; "
             "`dvc repro train` makes it"
         )
-    rows = []
-    for epoch, of_epoch in enumerate(outputs):
+
+    def measure(epoch: int) -> dict:
         try:
-            rows.append({"epoch": epoch} | flatten(epoch_metrics(np.array(of_epoch), code_size, target, seed=seed)))
+            return {"epoch": epoch} | flatten(epoch_metrics(np.array(outputs[epoch]), code_size, target, seed=seed))
         except InputError as error:
             raise InputError(f"{path}: epoch {epoch}: {error}") from None
-    return rows
+
+    return list(pool.map(measure, range(len(outputs))))
 
 
 if __name__ == "__main__":
