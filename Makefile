@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env repro study test bench gpu-check lint lock clean
+.PHONY: help env repro study test sanitize bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -20,6 +20,14 @@ study: env     ## the experiment over five seeds; trains only the runs that are 
 
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
+
+sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
+	AAE_SANITIZE=1 AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/build/sanitize \
+		pytest -x --capture=sys -o pythonpath="build/sanitize ." tests/aae/test_ops*.py tests/aae/test_backprop_cpu.py \
+		tests/aae/test_priors.py tests/aae/test_training.py tests/csrc \
+		--ignore=tests/csrc/test_cuda_build.py --ignore=tests/csrc/test_cuda_ptx.py
 
 bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,rounds \

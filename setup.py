@@ -7,6 +7,8 @@ The environment variable AAE_CUDA says whether the CUDA kernels, csrc/cuda/, are
     0      no
 
 The toolkit is that of CUDA_HOME where that is set, else of the nvcc on the PATH, else /usr/local/cuda.
+
+AAE_SANITIZE=1 builds slow code that stops at the first bad memory access or undefined behaviour (`make sanitize`).
 """
 
 import json
@@ -28,6 +30,8 @@ from pipeline.extension import source_digest  # noqa: E402  (the build's path do
 
 # Contraction and fast-math would change the random numbers; errno and traps only keep loops from vectorising.
 FLAGS = ["-O3", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+SANITIZE = os.environ.get("AAE_SANITIZE") == "1"
+SANITIZE_FLAGS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if SANITIZE else []
 NVCC_FLAGS = ["-O3", "-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"]
 
 # Machine code for each also runs on the later GPUs of its generation; the highest becomes PTX too, which
@@ -129,11 +133,13 @@ class BuildExtension(build_ext):
         return toolkit, f"AAE_CUDA={wanted}, and nvcc {toolkit.version} was found"
 
 
+flags = FLAGS + SANITIZE_FLAGS
 extension = Pybind11Extension(
     "aae_native",
     sources("*.cpp"),
-    define_macros=[("AAE_SOURCE_DIGEST", quoted(source_digest(ROOT))), ("AAE_FLAGS", quoted(" ".join(FLAGS)))],
-    extra_compile_args=FLAGS,
+    define_macros=[("AAE_SOURCE_DIGEST", quoted(source_digest(ROOT))), ("AAE_FLAGS", quoted(" ".join(flags)))],
+    extra_compile_args=flags,
+    extra_link_args=SANITIZE_FLAGS,
     cxx_std=17,
 )
 
