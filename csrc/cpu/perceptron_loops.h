@@ -26,7 +26,7 @@ float* buffer(int64_t size) {
   };
   thread_local std::vector<Line> memory;
   if (memory.size() * 16 < static_cast<size_t>(size)) memory.resize((size + 15) / 16);
-  return memory.data()->of;
+  return reinterpret_cast<float*>(memory.data());
 }
 
 // --- tiles ---
@@ -328,7 +328,7 @@ AAE_HD float exp32(float x) {
   p = fma32(p, r, 1.6666665459e-1f);
   p = fma32(p, r, 5.0000001201e-1f);
   p = fma32(r * r, p, r) + 1.0f;
-  return float_of(bits_of(p) + static_cast<int32_t>(k) * (1 << 23));
+  return float_of(bits_of(p) + (static_cast<uint32_t>(static_cast<int32_t>(k)) << 23));
 }
 
 // The loss softplus(x) - target x; the logit becomes scale (sigmoid(x) - target).
