@@ -80,9 +80,17 @@ def rows_of_last_third(rows: Sequence[Row], last_epoch: float) -> list[Row]:
 
 
 def first_match(run: RunResult, level: float) -> int | None:
-    """The first epoch after epoch 0 whose sliced Wasserstein distance is `level` or less; None if there is none."""
+    """The first epoch at which the match has been good for a tenth of the training; None if there is none.
+
+    That is: at which the sliced Wasserstein distance, median over the last tenth of all epochs (rounded up) up to this
+    one, is `level` or less. A single epoch says little, because an AAE's codes wander, and epoch 0 says nothing,
+    because the samples of an untrained VAE's q(z|x) are nearly the prior's.
+    """
     column = f"codes{AGGREGATED[run.model]}.sliced_wasserstein"
-    return next((int(row["epoch"]) for row in run.match[1:] if row[column] <= level), None)
+    values = [row[column] for row in run.match[1:]]
+    window = math.ceil(len(values) / 10)
+    ends = range(window, len(values) + 1)
+    return next((end for end in ends if median(values[end - window : end]) <= level), None)
 
 
 def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict:

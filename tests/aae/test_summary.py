@@ -72,6 +72,14 @@ def test_the_first_match_comes_after_the_start():
     assert first_match(vae(0, 0.3), 0.1) is None
 
 
+def test_a_match_lasts_a_tenth_of_the_training():
+    """Of 20 epochs, two: what counts are the medians of neighbours, from epoch 8 on .55, .5, .5, .4, .45, .2."""
+    values = [0.0] + [1.0] * 7 + [0.1, 0.9, 0.1, 0.7] + [0.2] * 9
+    match = [{"epoch": epoch, "codes.sliced_wasserstein": value} for epoch, value in enumerate(values)]
+    run = RunResult("aae", 0, match, curves=[])
+    assert [first_match(run, level) for level in (0.5, 0.42, 0.3, 0.15)] == [9, 11, 13, None]
+
+
 def test_flatten():
     nested = {"epoch": 3, "codes": {"ks_max": 0.5, "axis_0": {"ks": 0.25}}}
     assert flatten(nested) == {"epoch": 3, "codes.ks_max": 0.5, "codes.axis_0.ks": 0.25}
