@@ -50,7 +50,7 @@ def test_repro_makes_everything(repository):
                 assert (results / "figures" / run / f"{picture}-{epoch}.png").read_bytes()[:4] == b"\x89PNG"
         assert (results / "figures" / run / "animation.gif").read_bytes()[:4] == b"GIF8"
         assert json.loads((results / "metrics" / f"{run}.json").read_text())["epoch"] == 2
-        assert json.loads((results / "timing" / f"{run}.json").read_text())["seconds"] > 0
+        assert json.loads((results / "timing" / f"{run}.json").read_text())["seconds_per_epoch"] > 0
     assert "<html" in (repository.root / "report/index.html").read_text()
 
 
