@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from aae.pairs import pair_means, self_pair_means
 
-# Coordinates below 16 are rounded by at most 2^-21 each, their differences by twice that and 2^-20 of their own. In four
-# dimensions the distance is off by at most twice as much, 2^-18, and the kernel, whose slope is less than 1, by less.
+# Coordinates below 16 are rounded by at most 2^-21 each, their differences by twice that and 2^-20 of their own. In
+# four dimensions the distance is off by at most twice as much, 2^-18, and the kernel, whose slope is less than 1, by
+# less.
 CLOSE = {"rel": 0, "abs": 2**-18}
 
 
