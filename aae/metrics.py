@@ -38,8 +38,9 @@ def model_metrics(model: AAE | VAE, test: Split, train: Split, prior: Prior, *, 
     decoded for a `reconstruction` of its own and used to tell `labels`. An AAE, whose encoder is deterministic, has
     `codes` alone. Of the `train` images only the match of the codes is measured, and labels are learnt from them.
     """
-    kinds = kinds_of_codes(model.encoder(test.images), model.code_size, posterior_noise(model, test, seed))
-    train_noise = posterior_noise(model, train, seed, TRAIN_POSTERIOR_NOISE)
+    noise = posterior_noise(model.code_size, len(test.images), seed)
+    train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
+    kinds = kinds_of_codes(model.encoder(test.images), model.code_size, noise)
     train_kinds = kinds_of_codes(model.encoder(train.images), model.code_size, train_noise)
     metrics, of_train = {}, {}
     for suffix, codes in kinds.items():
@@ -58,8 +59,8 @@ def epoch_metrics(outputs: np.ndarray, code_size: int, target: Target, *, seed: 
 
     They are the same codes, with the same noise, as `model_metrics` has.
     """
-    noise = evaluation_sample(NormalPrior(code_size), len(outputs), seed, POSTERIOR_NOISE)
-    kinds = kinds_of_codes(torch.from_numpy(outputs), code_size, torch.from_numpy(noise).float())
+    noise = posterior_noise(code_size, len(outputs), seed)
+    kinds = kinds_of_codes(torch.from_numpy(outputs), code_size, noise)
     return {f"codes{suffix}": match_metrics(checked(codes), target) for suffix, codes in kinds.items()}
 
 
@@ -74,9 +75,9 @@ def kinds_of_codes(outputs: Tensor, code_size: int, noise: Tensor) -> dict[str, 
     return {"": mean, "_sampled": mean + torch.exp(log_variance / 2) * noise}
 
 
-def posterior_noise(model: AAE | VAE, split: Split, seed: int, purpose: int = POSTERIOR_NOISE) -> Tensor:
-    """The noise of q(z|x) for the images of `split`, float32 [n, code_size], the same for all snapshots of a run."""
-    return torch.from_numpy(evaluation_sample(NormalPrior(model.code_size), len(split.images), seed, purpose)).float()
+def posterior_noise(code_size: int, n: int, seed: int, purpose: int = POSTERIOR_NOISE) -> Tensor:
+    """The noise of q(z|x) for n images, float32 [n, code_size], the same for all snapshots of a run."""
+    return torch.from_numpy(evaluation_sample(NormalPrior(code_size), n, seed, purpose)).float()
 
 
 def checked(codes: Tensor) -> np.ndarray:

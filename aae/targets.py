@@ -5,6 +5,7 @@ stood for by samples of their own, always the same (stream EVALUATION, seed 0), 
 two-sample form of the exact one. A prior with classes is p(z) with all classes equally likely.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +42,7 @@ class Cells:
         return np.bincount(rows * column_count + columns, minlength=row_count * column_count)
 
 
-class Target:
+class Target(ABC):
     """A prior that `n` codes of dimension d are compared with. Arrays are float64.
 
     - `directions` [k, d]: of the sliced Wasserstein distance.
@@ -62,13 +63,13 @@ class Target:
     self_distance: float
     self_kernel: float
 
+    @abstractmethod
     def ks(self, axis: int, x: np.ndarray) -> float:
         """Kolmogorov-Smirnov statistic of `x` [n] against the prior on `axis`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cross_means(self, codes: np.ndarray) -> tuple[float, float]:
         """Means of |x - z| and k(x, z) over the `codes` x [n, d] and samples z of the prior."""
-        raise NotImplementedError
 
 
 def build_target(prior: Prior, n: int, *, cells: int, projections: int) -> Target:
