@@ -19,7 +19,7 @@ from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
 from pipeline.prior import prior_of
-from pipeline.tables import write_csv, write_json
+from pipeline.tables import read_codes, write_csv, write_json
 
 
 def main() -> None:
@@ -60,14 +60,11 @@ def main() -> None:
 def match_of_epochs(run: str, code_size: int, target: Target, seed: int, pool: Executor) -> list[dict]:
     """A row an epoch: the match of the codes that training left in `results/codes`."""
     path = CODES / f"{run}.npy"
-    try:
-        outputs = np.load(path, mmap_mode="r")  # [epochs + 1, n, encoder outputs]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); `dvc repro train` makes it") from None
+    outputs = read_codes(path)
     if outputs.ndim != 3 or outputs.shape[1] != target.n or outputs.shape[2] not in (code_size, 2 * code_size):
         raise InputError(
             f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {target.n}, encoder outputs]; "
-            "`dvc repro train` makes it"
+            "`dvc repro` makes it"
         )
 
     def measure(epoch: int) -> dict:

@@ -4,8 +4,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
-
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.report import Results, Run, render_markdown, render_page
@@ -28,7 +26,7 @@ from pipeline.paths import (
     TIMING_SUMMARY,
     run_name,
 )
-from pipeline.tables import read, read_csv, read_json
+from pipeline.tables import read, read_codes, read_csv, read_json
 
 
 def main() -> None:
@@ -67,7 +65,7 @@ def load_run(model: str, seed: int) -> Run:
         match=read_csv(MATCH / f"{run}.csv"),
         history=load_history(HISTORY / run),
         timing=read_json(TIMING / f"{run}.json"),
-        codes=load_codes(CODES / f"{run}.npy"),
+        codes=read_codes(CODES / f"{run}.npy"),
         snapshots=snapshots,
         figures={kind: read(FIGURES / run / f"{kind}-{last:03d}.png") for kind in ("scatter", "manifold")},
     )
@@ -79,14 +77,6 @@ def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
     if not paths:
         raise InputError(f"{folder}: no history; `dvc repro` makes it")
     return {path.stem: [(row["step"], row[path.stem]) for row in read_csv(path, "\t")] for path in paths}
-
-
-def load_codes(path: Path) -> np.ndarray:
-    """float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); `dvc repro` makes it") from None
 
 
 def commit() -> str:

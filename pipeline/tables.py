@@ -1,10 +1,12 @@
-"""JSON and CSV files of results: how they are written, and read again."""
+"""JSON, CSV and NumPy files of results: how they are written, and read again."""
 
 import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from aae.errors import InputError
 
@@ -33,6 +35,14 @@ def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, float | None]]:
     """The rows of a table of numbers; an empty cell is None."""
     rows = csv.DictReader(read(path).decode().splitlines(), delimiter=delimiter)
     return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+
+
+def read_codes(path: Path) -> np.ndarray:
+    """What training left in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); `dvc repro` makes it") from None
 
 
 def read(path: Path) -> bytes:

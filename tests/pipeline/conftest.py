@@ -1,4 +1,4 @@
-"""A small repository of its own for tests that run the real `dvc`."""
+"""A small repository of its own for tests that run the real `dvc`, and folders with tiny runs for tests of stages."""
 
 import os
 import struct
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.pipeline.tiny_runs import ALL, run_stages, write_inputs
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = {
@@ -97,3 +99,29 @@ def small_repository(tmp_path_factory) -> Repository:
     repository.run("git", "init", "-q", "-b", "main")
     repository.commit("small experiment")
     return repository
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A folder in which all stages have run."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_inputs()
+        run_stages(*ALL)
+    return folder
+
+
+@pytest.fixture
+def workspace(finished, monkeypatch):
+    """The finished folder as the working folder; a test that changes it puts things back."""
+    monkeypatch.chdir(finished)
+    return finished
+
+
+@pytest.fixture
+def fresh(tmp_path, monkeypatch):
+    """A folder with the inputs of the stages and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    write_inputs()
+    return tmp_path

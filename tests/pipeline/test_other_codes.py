@@ -1,0 +1,62 @@
+"""All stages after training, on tiny runs with other priors and code sizes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pipeline.tiny_runs import ALL, load, outputs, run_stages, write_inputs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name: normal ": "name: mixture "},
+        {"name: normal ": "name: mixture ", "labels: false ": "labels: true "},
+        {"name: normal ": "name: swiss_roll ", "labels: false ": "labels: true "},
+        {"name: normal ": "name: uniform "},
+    ],
+    ids=["mixture", "labelled-mixture", "labelled-swiss_roll", "uniform"],
+)
+def test_other_priors(tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    write_inputs(changes=changes)
+    run_stages(*ALL)
+    floors, summary = load("results/floor.json"), load("results/summary.json")
+    assert floors["aae"] != floors["vae"], "the VAE's prior is the normal one"
+    for model in ("aae", "vae"):
+        floor_of = floors[model]["sliced_wasserstein"]
+        assert summary[model]["final"]["sliced_wasserstein"]["mean"] > 0
+        assert 0 < floor_of["low"] <= floor_of["mean"] <= floor_of["high"]
+    pixels = np.array(Image.open("results/figures/aae-0/scatter-004.png").convert("RGB")).reshape(-1, 3)
+    grey = (np.ptp(pixels.astype(int), axis=1) < 4) & (abs(pixels[:, 0].astype(int) - 170) < 12)
+    other = np.array(Image.open("results/figures/vae-0/scatter-004.png").convert("RGB")).reshape(-1, 3)
+    circles = (np.ptp(other.astype(int), axis=1) < 4) & (abs(other[:, 0].astype(int) - 170) < 12)
+    assert grey.sum() > 3000 + circles.sum(), "samples of the prior stand in the picture"
+
+
+def test_one_dimension_and_the_uniform_prior(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_inputs(1, changes={"name: normal ": "name: uniform "})
+    run_stages(*ALL)
+    assert "correlation" not in load("results/summary.json")["aae"]["final"]
+
+
+@pytest.mark.parametrize("code_size", [1, 4])
+def test_other_code_sizes(tmp_path, monkeypatch, code_size):
+    monkeypatch.chdir(tmp_path)
+    write_inputs(code_size)
+    run_stages(*ALL)
+    metrics = json.loads(Path("results/metrics/vae-0.json").read_text())
+    assert f"axis_{code_size - 1}" in metrics["codes"]
+    assert f"axis_{code_size}" not in metrics["codes"]
+    assert Path("results/figures/vae-0/animation.gif").is_file()
+    assert f"{code_size} dimension" in Path("report/index.html").read_text()
+
+
+def test_all_bytes_are_the_same_again(workspace):
+    before = outputs()
+    run_stages(*ALL)
+    assert outputs() == before

@@ -1,0 +1,96 @@
+"""Stage `report` on tiny runs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline import report
+from tests.pipeline.tiny_runs import ALL, EPOCHS, ROOT, RUNS, failure, run_stages
+
+
+def test_the_report_and_its_pictures(workspace):
+    names = {f"{run}-{kind}.png" for run in RUNS for kind in ("scatter", "manifold")}
+    assert {path.name for path in Path("report").iterdir()} == {"index.html", "report.md"} | names
+    markdown = Path("report/report.md").read_text()
+    for name in names:
+        figure, epoch = Path("results/figures") / name[:5], EPOCHS[-1]
+        assert (Path("report") / name).read_bytes() == (figure / f"{name[6:-4]}-{epoch:03d}.png").read_bytes()
+        assert f"]({name})" in markdown
+    page = Path("report/index.html").read_text()
+    assert all(f'id="codes-{run}"' in page and f'id="manifold-{run}-2"' in page for run in RUNS)
+
+
+def test_every_link_of_the_report_leads_to_a_file(workspace):
+    """Those of the results; the documentation is in the repository."""
+    for name, pattern in (("index.html", r'href="(\.\./[^"]*)"'), ("report.md", r"\]\((\.\./[^)]*)\)")):
+        found = re.findall(pattern, (Path("report") / name).read_text())
+        assert len(found) == 3 + 4 * len(RUNS) + 1
+        for link in found:
+            base = ROOT if link.startswith("../docs/") else workspace
+            assert (base / link.removeprefix("../")).is_file(), link
+
+
+def test_the_page_tells_the_timing_and_no_other_time(workspace, monkeypatch):
+    before = Path("report/index.html").read_text()
+    timing = Path("results/timing/aae-0.json")
+    content = timing.read_text()
+    timing.write_text(content.replace("12.0", "7654.5"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    run_stages(report)
+    after = Path("report/index.html").read_text()
+    timing.write_text(content)
+    run_stages(report)
+    assert Path("report/index.html").read_text() == before
+    assert after != before
+    assert after.replace("7654.5", "12.0") == before
+
+
+def test_the_page_tells_the_commit(fresh):
+    run_stages(*ALL)
+    assert "<dd>unknown</dd>" in Path("report/index.html").read_text()
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+        done = subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "experiment")
+    commit = git("rev-parse", "--short=12", "HEAD")
+    run_stages(report)
+    assert f"<dd>{commit}</dd>" in Path("report/index.html").read_text(), "results are no changes of the sources"
+    with open("params.yaml", "a") as file:
+        file.write("# a change\n")
+    run_stages(report)
+    assert f"<dd>{commit} with changes</dd>" in Path("report/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "data/prepared/test_images.npy",
+        "results/codes/vae-0.npy",
+        "results/curves/vae-0.csv",
+        "results/figures/aae-0/manifold-004.png",
+        "results/floor.json",
+        "results/history/vae-0",
+        "results/match/aae-0.csv",
+        "results/metrics/aae-0.json",
+        "results/snapshots/vae-0",
+        "results/summary.json",
+        "results/timing/vae-0.json",
+        "results/timing_summary.json",
+    ],
+)
+def test_missing_results_are_named(workspace, missing):
+    path, aside = Path(missing), Path("aside")
+    before = Path("report/index.html").read_bytes()
+    path.rename(aside)
+    try:
+        assert f"error: {missing}: " in failure(report)
+    finally:
+        aside.rename(path)
+    assert Path("report/index.html").read_bytes() == before

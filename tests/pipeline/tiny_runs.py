@@ -1,0 +1,107 @@
+"""Tiny runs of both models, as stage `train` would leave them, and the stages after it called in this process."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aae.data import Dataset, save_dataset
+from aae.models import build_model, to_inputs
+from aae.snapshots import save_snapshot
+from pipeline import evaluate, floor, render, report, summarize
+from pipeline.cli import run_stage
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = [0, 2, 4]
+RUNS = ["aae-0", "vae-0"]
+ALL = (floor, evaluate, render, summarize, report)
+CHANGES = {
+    "epochs: 100 ": "epochs: 4 ",
+    "snapshot_every: 10 ": "snapshot_every: 2 ",
+    "batch_size: 128 ": "batch_size: 4 ",
+    "cells: 20 ": "cells: 3 ",
+    "projections: 128 ": "projections: 8 ",
+    "floor_samples: 100 ": "floor_samples: 5 ",
+    "manifold_size: 30 ": "manifold_size: 4 ",
+}
+
+
+def write_inputs(code_size: int = 2, seeds: tuple = (0,), changes: dict | None = None) -> None:
+    """What the stages before leave in the working folder: 40 test images of 5 x 3 pixels and a run of each model.
+
+    Epoch e of a run is a model as it is initialised from 10 * seed + e, so every epoch has its own codes.
+    """
+    text = (ROOT / "params.yaml").read_text()
+    edits = {"code_size: 2 ": f"code_size: {code_size} ", "seeds: [0] ": f"seeds: {list(seeds)} "}
+    for old, new in (CHANGES | edits | (changes or {})).items():
+        assert old in text
+        text = text.replace(old, new)
+    Path("params.yaml").write_text(text)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (60, 5, 3)).astype(np.uint8)
+    labels = (np.arange(60) % 10).astype(np.uint8)
+    save_dataset(Dataset(images[:20], labels[:20], images[20:], labels[20:]), Path("data/prepared"))
+    for name, seed in ((name, seed) for name in ("aae", "vae") for seed in seeds):
+        run = f"{name}-{seed}"
+        sizes = {"pixels": 15, "code_size": code_size, "encoder_widths": [8], "decoder_widths": [8]}
+        if name == "aae":
+            sizes |= {"discriminator_widths": [8], "label_classes": 10 if "labels: true" in text else 0}
+        models = [build_model(name, 10 * seed + epoch, **sizes).requires_grad_(False) for epoch in range(5)]
+        for epoch in EPOCHS:
+            save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch])
+        Path("results/codes").mkdir(exist_ok=True)
+        outputs = [model.encoder(to_inputs(images[20:])).numpy() for model in models]
+        np.save(f"results/codes/{run}.npy", np.stack(outputs))
+        Path("results/timing").mkdir(exist_ok=True)
+        seconds = 3.0 + seed if name == "aae" else 2.0
+        Path(f"results/timing/{run}.json").write_text(
+            json.dumps({"seconds": 4 * seconds, "seconds_per_epoch": seconds, "device": "a processor"})
+        )
+        history = Path(f"results/history/{run}/plots/metrics")
+        history.mkdir(parents=True)
+        losses = ["discriminator", "generator"] if name == "aae" else ["kl", "loss"]
+        for loss in ["reconstruction", *losses]:
+            rows = [f"{epoch}\t{10 / epoch}" for epoch in range(1, 5)]
+            (history / f"{loss}.tsv").write_text("\n".join([f"step\t{loss}", *rows]) + "\n")
+
+
+def run_stages(*stages, seeds: tuple = (0,)) -> None:
+    """Calls the stages in this process, those of a run for every run."""
+    of_runs = [["--model", model, "--seed", str(seed)] for model in ("aae", "vae") for seed in seeds]
+    for stage in stages:
+        for arguments in of_runs if stage in (evaluate, render) else [[]]:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", ["stage", *arguments])
+                run_stage(stage.main)
+
+
+def failure(stage, *arguments: str) -> str:
+    """The one line with which a stage ends that has bad input."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["stage", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            run_stage(stage.main)
+    assert exit_.value.code.startswith("error: ")
+    assert "\n" not in exit_.value.code
+    return exit_.value.code
+
+
+def outputs() -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes()
+        for path in [*Path("results").rglob("*"), *Path("report").rglob("*")]
+        if path.is_file()
+    }
+
+
+def load(path: str) -> dict:
+    """JSON as the standard has it: no NaN, no Infinity."""
+    return json.loads(Path(path).read_text(), parse_constant=pytest.fail)
+
+
+def load_rows(path: str) -> list[dict[str, float]]:
+    with open(path, newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
