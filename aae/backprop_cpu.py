@@ -43,57 +43,49 @@ class Perceptron:
     """
 
     def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
-        self.sparse_inputs = aae_native.SparseInputs() if sparse_inputs else None
         linears = [layer for layer in network if isinstance(layer, nn.Linear)]
         shapes = [shape for layer in linears for shape in (layer.weight.shape[::-1], layer.bias.shape)]
         self.parameters = zeros(shapes)  # weight [inputs, outputs] and bias [outputs] of each layer
-        self.layers = []
+        layers = []
         for linear, weight, bias in zip(linears, self.parameters[::2], self.parameters[1::2], strict=True):
             weight.copy_(linear.weight.detach().t())
             bias.copy_(linear.bias.detach())
             linear.weight.data, linear.bias.data = weight.t(), bias
-            self.layers.append(aae_native.Linear(*weight.shape, weight.data_ptr(), bias.data_ptr()))
+            layers.append(aae_native.Linear(*weight.shape, weight.data_ptr(), bias.data_ptr()))
+        self.native = aae_native.Perceptron(layers, sparse_inputs)
         self.sizes = [self.parameters[0].shape[0], *(len(bias) for bias in self.parameters[1::2])]
-        self.activations: dict[int, list[Tensor]] = {}  # for each n: what every layer gives, [n, outputs]
-        self.gradients: dict[int, list[Tensor]] = {}  # for each n: in what every layer takes, [n, inputs]
-        self.inputs: list[Tensor] = []  # of each layer in the last forward pass
+        self.activations: dict[int, Rows] = {}  # for each n: what every layer gives, [n, outputs]
+        self.gradients: dict[int, Rows] = {}  # for each n: in what every layer takes, [n, inputs]
+        self.inputs: Tensor | None = None  # of the last forward pass
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs [n, outputs] for inputs `x` [n, inputs], contiguous, which the backward pass needs unchanged.
 
         They stay as they are until the next forward pass of `n` rows.
         """
-        n, last = len(x), len(self.layers) - 1
+        n = len(x)
         if n not in self.activations:
-            self.activations[n] = [torch.empty(n, size) for size in self.sizes[1:]]
-            self.gradients[n] = [torch.empty(n, size) for size in self.sizes[:-1]]
-        self.inputs = [x, *self.activations[n][:-1]]
-        for i, (layer, y) in enumerate(zip(self.layers, self.activations[n], strict=True)):
-            if i == 0 and self.sparse_inputs is not None:
-                self.sparse_inputs.find(x.data_ptr(), n, self.sizes[0])
-                layer.forward(self.sparse_inputs, y.data_ptr(), relu=i < last)
-            else:
-                layer.forward(self.inputs[i].data_ptr(), y.data_ptr(), n, relu=i < last)
-        return y
+            self.activations[n], self.gradients[n] = Rows(n, self.sizes[1:]), Rows(n, self.sizes[:-1])
+        self.inputs = x
+        self.native.forward(x.data_ptr(), n, self.activations[n].addresses)
+        return self.activations[n].tensors[-1]
 
     def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
         """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
 
         `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
         """
-        n = len(gradient)
-        rates = adam.next_step() if adam else None
-        for i in reversed(range(len(self.layers))):
-            layer, x = self.layers[i], self.inputs[i]
-            in_inputs = self.gradients[n][i]
-            if i > 0 or to_inputs:  # before the weights move
-                layer.backward(gradient.data_ptr(), x.data_ptr(), in_inputs.data_ptr(), n, relu=i > 0)
-            if adam and i == 0 and self.sparse_inputs is not None:
-                layer.update(self.sparse_inputs, gradient.data_ptr(), adam.moments[i], rates)
-            elif adam:
-                layer.update(x.data_ptr(), gradient.data_ptr(), n, adam.moments[i], rates)
-            gradient = in_inputs
-        return gradient if to_inputs else None
+        rows = self.gradients[len(gradient)]
+        self.native.backward(gradient.data_ptr(), rows.addresses, adam and adam.native, to_inputs)
+        return rows.tensors[0] if to_inputs else None
+
+
+class Rows:
+    """Tensors of `n` rows, float32, and where they lie."""
+
+    def __init__(self, n: int, sizes: Sequence[int]):
+        self.tensors = [torch.empty(n, size) for size in sizes]
+        self.addresses = [tensor.data_ptr() for tensor in self.tensors]
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[float, Tensor]:
@@ -118,28 +110,15 @@ class Adam:
     """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, with epsilon 1e-8."""
 
     def __init__(self, network: Perceptron, learning_rate: float, betas: Sequence[float]):
-        self.learning_rate, self.betas = learning_rate, betas
         shapes = [parameter.shape for parameter in network.parameters]
         memory = zeros(shapes * 2)
         self.means, self.squares = memory[: len(shapes)], memory[len(shapes) :]
-        self.moments = [
+        moments = [
             aae_native.Moments(*(tensor.data_ptr() for tensor in (*layer[::2], *layer[1::2])))
             for layer in zip(self.means[::2], self.means[1::2], self.squares[::2], self.squares[1::2], strict=True)
         ]
-        self.steps = 0
+        self.native = aae_native.Adam(learning_rate, *betas, moments)
 
     def resume(self, steps: int) -> None:
         """Goes on as after `steps` steps; the moments are restored apart."""
-        self.steps = steps
-
-    def next_step(self) -> aae_native.AdamStep:
-        """The rates of the next step."""
-        self.steps += 1
-        beta1, beta2 = self.betas
-        return aae_native.AdamStep(
-            mean_rate=1 - beta1,
-            square_rate=1 - beta2,
-            step_size=self.learning_rate / (1 - beta1**self.steps),
-            root_scale=(1 - beta2**self.steps) ** -0.5,
-            epsilon=1e-8,
-        )
+        self.native.steps = steps

@@ -1,5 +1,9 @@
 // The classes of aae_native that aae/backprop_cpu.py uses. Arrays come as addresses, as in bindings.cpp.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <utility>
+#include <vector>
 
 #include "bindings.h"
 #include "perceptron.h"
@@ -10,16 +14,25 @@ namespace {
 
 float* at(uintptr_t address) { return aae::at<float>(address); }
 
+std::vector<float*> at(const std::vector<uintptr_t>& addresses) {
+  std::vector<float*> pointers;
+  for (const uintptr_t address : addresses) pointers.push_back(at(address));
+  return pointers;
+}
+
 }  // namespace
 
 void bind_perceptron(py::module_& m) {
-  using aae::AdamStep, aae::Linear, aae::Moments, aae::SparseInputs;
+  using aae::Adam, aae::Linear, aae::Moments, aae::Perceptron;
+  using Addresses = std::vector<uintptr_t>;
   using py::literals::operator""_a;
   const auto release = py::call_guard<py::gil_scoped_release>();
 
-  py::class_<AdamStep>(m, "AdamStep", "The rates of one step of Adam; csrc/perceptron.h says how they are applied.")
-      .def(py::init<float, float, float, float, float>(), "mean_rate"_a, "square_rate"_a, "step_size"_a,
-           "root_scale"_a, "epsilon"_a);
+  py::class_<Linear>(m, "Linear", "A linear layer; the weight is [inputs, outputs].")
+      .def(py::init([](int64_t inputs, int64_t outputs, uintptr_t weight, uintptr_t bias) {
+             return Linear{inputs, outputs, at(weight), at(bias)};
+           }),
+           "inputs"_a, "outputs"_a, "weight"_a, "bias"_a);
 
   py::class_<Moments>(m, "Moments", "Adam's moments of one layer.")
       .def(py::init([](uintptr_t weight_mean, uintptr_t weight_square, uintptr_t bias_mean, uintptr_t bias_square) {
@@ -27,40 +40,25 @@ void bind_perceptron(py::module_& m) {
            }),
            "weight_mean"_a, "weight_square"_a, "bias_mean"_a, "bias_square"_a);
 
-  py::class_<SparseInputs>(m, "SparseInputs", "A layer's inputs, and where they are not 0.")
-      .def(py::init<>())
-      .def("find", [](SparseInputs& self, uintptr_t x, int64_t n, int64_t inputs) { self.find(at(x), n, inputs); },
-           "x"_a, "n"_a, "inputs"_a, release);
-
-  py::class_<Linear>(m, "Linear", "A linear layer; the weight is [inputs, outputs].")
-      .def(py::init([](int64_t inputs, int64_t outputs, uintptr_t weight, uintptr_t bias) {
-             return Linear{inputs, outputs, at(weight), at(bias)};
+  py::class_<Adam>(m, "Adam", "Adam over the parameters of one network; `steps` is how many it has made.")
+      .def(py::init([](double learning_rate, double beta1, double beta2, std::vector<Moments> moments) {
+             return Adam{learning_rate, beta1, beta2, std::move(moments)};
            }),
-           "inputs"_a, "outputs"_a, "weight"_a, "bias"_a)
+           "learning_rate"_a, "beta1"_a, "beta2"_a, "moments"_a)
+      .def_readwrite("steps", &Adam::steps);
+
+  py::class_<Perceptron>(m, "Perceptron", "Linear layers with ReLU between them; csrc/perceptron.h has the arguments.")
+      .def(py::init<std::vector<Linear>, bool>(), "layers"_a, "sparse_inputs"_a)
       .def("forward",
-           [](const Linear& self, uintptr_t x, uintptr_t y, int64_t n, bool relu) {
-             aae::linear_forward(self, at(x), at(y), n, relu);
+           [](Perceptron& self, uintptr_t x, int64_t n, const Addresses& outputs) {
+             self.forward(at(x), n, at(outputs));
            },
-           "x"_a, "y"_a, "n"_a, "relu"_a, release)
-      .def("forward",
-           [](const Linear& self, const SparseInputs& x, uintptr_t y, bool relu) {
-             aae::linear_forward(self, x, at(y), relu);
-           },
-           "x"_a, "y"_a, "relu"_a, release)
+           "x"_a, "n"_a, "outputs"_a, release)
       .def("backward",
-           [](const Linear& self, uintptr_t gradient, uintptr_t x, uintptr_t in_inputs, int64_t n, bool relu) {
-             aae::linear_backward(self, at(gradient), at(x), at(in_inputs), n, relu);
+           [](Perceptron& self, uintptr_t gradient, const Addresses& in_inputs, Adam* adam, bool to_inputs) {
+             self.backward(at(gradient), at(in_inputs), adam, to_inputs);
            },
-           "gradient"_a, "x"_a, "in_inputs"_a, "n"_a, "relu"_a, release)
-      .def("update",
-           [](const Linear& self, uintptr_t x, uintptr_t gradient, int64_t n, const Moments& moments,
-              const AdamStep& adam) { aae::linear_update(self, at(x), at(gradient), n, moments, adam); },
-           "x"_a, "gradient"_a, "n"_a, "moments"_a, "adam"_a, release)
-      .def("update",
-           [](const Linear& self, SparseInputs& x, uintptr_t gradient, const Moments& moments, const AdamStep& adam) {
-             aae::linear_update(self, x, at(gradient), moments, adam);
-           },
-           "x"_a, "gradient"_a, "moments"_a, "adam"_a, release);
+           "gradient"_a, "in_inputs"_a, "adam"_a.none(true), "to_inputs"_a, release);
 
   m.def("cross_entropy",
         [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {

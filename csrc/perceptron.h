@@ -1,4 +1,4 @@
-// The passes of a perceptron on the CPU: one linear layer at a time, Adam taking each gradient as it is made.
+// The passes of a perceptron on the CPU, Adam taking each gradient as it is made.
 //
 // Every array is contiguous and row-major. A weight is [inputs, outputs], the transpose of PyTorch's, so that the
 // outputs of a layer lie side by side.
@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace aae {
@@ -23,11 +24,20 @@ struct Moments {
   float *weight_mean, *weight_square, *bias_mean, *bias_square;
 };
 
-// One step of Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1), the corrections of the moments worked into the rates:
+// One step of Adam, the corrections of the moments worked into the rates:
 // mean += mean_rate (g - mean), square += square_rate (g² - square),
 // parameter -= step_size mean / (root_scale sqrt(square) + epsilon).
 struct AdamStep {
   float mean_rate, square_rate, step_size, root_scale, epsilon;
+};
+
+// Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1) over the parameters of one network, with epsilon 1e-8.
+struct Adam {
+  double learning_rate, beta1, beta2;
+  std::vector<Moments> moments;  // of each layer
+  int64_t steps = 0;             // so far
+
+  AdamStep next_step();
 };
 
 // A layer's inputs x [rows, columns], and where they are not 0. Four fifths of MNIST's pixels are.
@@ -43,20 +53,26 @@ class SparseInputs {
   std::vector<int32_t> rows_used, rows_count;        // [blocks of columns, rows], [blocks of columns]
 };
 
-// y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`.
-void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu);
-void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool relu);
+// Linear layers with ReLU between them.
+class Perceptron {
+ public:
+  // With sparse_inputs, the first layer leaves out inputs that are 0.
+  Perceptron(std::vector<Linear> layers, bool sparse_inputs) : layers_(std::move(layers)), sparse_(sparse_inputs) {}
 
-// From gradient [n, outputs] in a layer's outputs to that in its inputs [n, inputs]. If `relu`, x [n, inputs] came out
-// of a ReLU, and where it is 0 the gradient is too.
-void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
-                     bool relu);
+  // From x [n, inputs] to what every layer gives, [n, outputs] each. All of them are kept for the backward pass.
+  void forward(const float* x, int64_t n, const std::vector<float*>& outputs);
 
-// Moves the layer's parameters by the gradient that x [n, inputs] and gradient [n, outputs] make.
-void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
-                   const AdamStep& adam);
-void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, const Moments& moments,
-                   const AdamStep& adam);
+  // From the gradient [n, outputs] in the last layer's outputs to in_inputs, those in what every layer takes, [n, inputs]
+  // each; the first layer's only if to_inputs. Moves the parameters, unless adam is null.
+  void backward(const float* gradient, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
+
+ private:
+  std::vector<Linear> layers_;
+  bool sparse_;
+  SparseInputs sparse_inputs_;
+  std::vector<const float*> inputs_;  // of every layer in the last forward pass
+  int64_t n_ = 0;
+};
 
 // Binary cross-entropy in nats of logits [n, outputs] against targets [n, outputs] in [0, 1] (or the constant
 // `target`, if targets is null), summed. The gradient, times `scale`, takes the place of the logits.

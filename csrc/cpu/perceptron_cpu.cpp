@@ -1,6 +1,7 @@
 #include "../perceptron.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "isa.h"
@@ -44,34 +45,68 @@ class FlushDenormals {
 #endif
 };
 
+enum class By { rows, columns };
+
 // Part `part` of `parts` of [0, size), cut at multiples of `unit`.
 Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
   const int64_t units = (size + unit - 1) / unit;
   return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
 }
 
-// Shares [0, rows) x [0, columns) out: by columns where there are enough of them, which leaves each core with its own
-// columns of the weight in its cache, else by rows.
+// Shares [0, rows) x [0, columns) out: `by` rows or by columns, but by the other where there are too few of them.
 template <class Loop>
-void share(int64_t rows, int64_t columns, const Loop& loop) {
+void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
+  constexpr int64_t kRows = 16;
   const int64_t parts = threads(), width = loops().width;
-  const bool by_columns = columns >= 2 * parts * width;
+  const bool few_rows = rows < 2 * parts * kRows, few_columns = columns < 2 * parts * width;
+  const bool by_rows = by == By::rows ? !few_rows || few_columns : few_columns;
   parallel_for(parts, [&](int64_t part) {
     const FlushDenormals flush;
-    const Range all_rows{0, rows}, all_columns{0, columns};
-    const Range r = by_columns ? all_rows : cut(rows, 16, part, parts);
-    const Range c = by_columns ? cut(columns, width, part, parts) : all_columns;
+    const Range r = by_rows ? cut(rows, kRows, part, parts) : Range{0, rows};
+    const Range c = by_rows ? Range{0, columns} : cut(columns, width, part, parts);
     if (r.begin < r.end && c.begin < c.end) loop(r, c);
   });
 }
 
-// y [columns, n] = the transpose of x [n, columns], for some columns.
-void transpose(const float* x, int64_t n, int64_t columns, Range some, float* y) {
-  constexpr int64_t kBlock = 16;  // a cache line of each
-  for (int64_t j = some.begin; j < some.end; j += kBlock)
-    for (int64_t i = 0; i < n; i += kBlock)
-      for (int64_t jj = j; jj < std::min(j + kBlock, some.end); ++jj)
-        for (int64_t ii = i; ii < std::min(i + kBlock, n); ++ii) y[jj * n + ii] = x[ii * columns + jj];
+// y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`. Each thread has its own columns of
+// the weight in its cache.
+void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu) {
+  share(By::columns, n, layer.outputs,
+        [&](Range rows, Range outputs) { loops().forward(layer, x, y, rows, outputs, relu); });
+}
+
+void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool relu) {
+  share(By::columns, x.rows, layer.outputs,
+        [&](Range rows, Range outputs) { loops().forward_sparse(layer, x, y, rows, outputs, relu); });
+}
+
+// From gradient [n, outputs] in a layer's outputs to that in its inputs [n, inputs]. If `relu`, x [n, inputs] came out
+// of a ReLU, and where it is 0 the gradient is too.
+void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
+                     bool relu) {
+  share(By::columns, n, layer.inputs, [&](Range rows, Range inputs) {
+    loops().backward(layer, gradient, x, in_inputs, rows, inputs, relu);
+  });
+}
+
+// Moves the layer's parameters by the gradient that x [n, inputs] and gradient [n, outputs] make. Each thread goes
+// through memory that no other touches: side by side with another, each of the two would fetch ahead
+// what the other is about to write.
+void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
+                   const AdamStep& adam) {
+  share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
+    loops().update(layer, x, gradient, n, moments, adam, inputs, outputs);
+    if (inputs.begin == 0) loops().update_bias(layer, gradient, n, moments, adam, outputs);
+  });
+}
+
+void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, const Moments& moments,
+                   const AdamStep& adam) {
+  x.find_rows();
+  share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
+    loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
+    if (inputs.begin == 0) loops().update_bias(layer, gradient, x.rows, moments, adam, outputs);
+  });
 }
 
 }  // namespace
@@ -83,7 +118,7 @@ void SparseInputs::find(const float* inputs, int64_t n, int64_t width) {
   const int64_t block = loops().sparse_block, blocks = (rows + block - 1) / block;
   columns_used.resize(blocks * columns);
   columns_count.resize(blocks);
-  share(blocks, 1, [&](Range some, Range) {
+  share(By::rows, blocks, 1, [&](Range some, Range) {
     for (int64_t b = some.begin; b < some.end; ++b)
       columns_count[b] = loops().columns_used(x + b * block * columns, std::min(block, rows - b * block), columns,
                                               &columns_used[b * columns]);
@@ -94,62 +129,48 @@ void SparseInputs::find_rows() {
   const int64_t block = loops().sparse_block, blocks = (columns + block - 1) / block;
   rows_used.resize(blocks * rows);
   rows_count.assign(blocks, 0);
-  share(columns, 1, [&](Range some, Range) {
+  share(By::rows, columns, 1, [&](Range some, Range) {
     loops().rows_used(x, rows, columns, some, rows_used.data(), rows_count.data());
   });
 }
 
-void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu) {
-  share(n, layer.outputs,
-        [&](Range rows, Range outputs) { loops().forward(layer, x, y, rows, outputs, relu); });
+AdamStep Adam::next_step() {
+  ++steps;
+  return {static_cast<float>(1 - beta1), static_cast<float>(1 - beta2),
+          static_cast<float>(learning_rate / (1 - std::pow(beta1, steps))),
+          static_cast<float>(std::pow(1 - std::pow(beta2, steps), -0.5)), 1e-8f};
 }
 
-void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool relu) {
-  share(x.rows, layer.outputs,
-        [&](Range rows, Range outputs) { loops().forward_sparse(layer, x, y, rows, outputs, relu); });
-}
-
-void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
-                     bool relu) {
-  // What is wanted is gradient [n, outputs] times the transpose of the weight [inputs, outputs]. For a large weight it
-  // takes less to turn round the gradient, and the result, which is then the transpose of what is wanted.
-  const bool small_weight = layer.inputs * layer.outputs < n * (layer.inputs + layer.outputs);
-  thread_local std::vector<float> buffer;
-  buffer.resize(layer.outputs * (small_weight ? layer.inputs : n));
-  float* turned = buffer.data();
-  if (small_weight) {
-    transpose(layer.weight, layer.inputs, layer.outputs, {0, layer.outputs}, turned);
-    share(n, layer.inputs, [&](Range rows, Range inputs) {
-      loops().backward(layer, gradient, turned, x, in_inputs, rows, inputs, relu);
-    });
-  } else {
-    share(layer.outputs, 1, [&](Range outputs, Range) { transpose(gradient, n, layer.outputs, outputs, turned); });
-    share(layer.inputs, 1, [&](Range inputs, Range) {
-      loops().backward_turned(layer, turned, x, in_inputs, n, inputs, relu);
-    });
+void Perceptron::forward(const float* x, int64_t n, const std::vector<float*>& outputs) {
+  n_ = n;
+  inputs_.assign(1, x);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const bool relu = i + 1 < layers_.size();
+    if (i == 0 && sparse_) {
+      sparse_inputs_.find(x, n, layers_[0].inputs);
+      linear_forward(layers_[0], sparse_inputs_, outputs[0], relu);
+    } else {
+      linear_forward(layers_[i], inputs_[i], outputs[i], n, relu);
+    }
+    inputs_.push_back(outputs[i]);
   }
 }
 
-void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
-                   const AdamStep& adam) {
-  share(layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    loops().update(layer, x, gradient, n, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) loops().update_bias(layer, gradient, n, moments, adam, outputs);
-  });
-}
-
-void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, const Moments& moments,
-                   const AdamStep& adam) {
-  x.find_rows();
-  share(layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) loops().update_bias(layer, gradient, x.rows, moments, adam, outputs);
-  });
+void Perceptron::backward(const float* gradient, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs) {
+  const AdamStep step = adam ? adam->next_step() : AdamStep{};
+  for (size_t i = layers_.size(); i-- > 0;) {
+    const Linear& layer = layers_[i];
+    if (i > 0 || to_inputs)  // before the weights move
+      linear_backward(layer, gradient, inputs_[i], in_inputs[i], n_, i > 0);
+    if (adam && i == 0 && sparse_) linear_update(layer, sparse_inputs_, gradient, adam->moments[0], step);
+    else if (adam) linear_update(layer, inputs_[i], gradient, n_, adam->moments[i], step);
+    gradient = in_inputs[i];
+  }
 }
 
 double cross_entropy(float* logits, const float* targets, float target, int64_t n, int64_t outputs, float scale) {
   std::vector<double> losses(n);
-  share(n, 1, [&](Range rows, Range) {
+  share(By::rows, n, 1, [&](Range rows, Range) {
     loops().cross_entropy(logits, targets, target, outputs, scale, rows, losses.data());
   });
   double sum = 0.0;

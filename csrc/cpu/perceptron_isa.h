@@ -16,10 +16,8 @@ struct PerceptronLoops {
   int64_t sparse_block;  // rows, and columns, that share a list of what is used of them; a divisor of 16
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
-  void (*backward)(const Linear&, const float* gradient, const float* turned, const float* x, float* in_inputs,
-                   Range rows, Range inputs, bool relu);  // turned [outputs, inputs]: the transpose of the weight
-  void (*backward_turned)(const Linear&, const float* turned, const float* x, float* in_inputs, int64_t n,
-                          Range inputs, bool relu);  // turned [outputs, n]: the transpose of the gradient
+  void (*backward)(const Linear&, const float* gradient, const float* x, float* in_inputs, Range rows, Range inputs,
+                   bool relu);
   void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
                  Range inputs, Range outputs);
   void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,

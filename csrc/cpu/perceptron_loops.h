@@ -59,30 +59,32 @@ struct ListedTerms {
   List of(int64_t i) const { return {lists + i / block * longest, counts[i / block]}; }
 };
 
-// The second matrix of a product, [rows, columns], and what the sums start from [columns], or null for 0.
+// The second matrix of a product, [rows, columns]: row-major with rows of `stride`, or the transpose of such a matrix.
+template <bool transposed>
 struct Second {
   const float* data;
   int64_t stride, rows;
-  const float* start;
 };
 
 // Columns [column, column + count) of the second matrix, each row filled up with zeros to whole vectors.
 struct Panel {
   int64_t column, count;
-  const float* start;  // [vectors * kWidth]
-  const float* data;   // [rows, vectors * kWidth]
+  const float* data;  // [rows, vectors * kWidth]
 };
 
-// For a few rows and the columns j of a panel: the sum over k of a(i, k) second[k][j] goes to product.take.
+// For a few rows i and the columns j of a panel: product.start plus the sum over the terms k of a(i, k) second(k, j)
+// goes to product.take.
 template <int most_rows, int vectors, bool transposed, class Terms, class Product>
 void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
   Vector sum[most_rows][vectors];
   const float* row[most_rows];
 #pragma GCC unroll 8
   for (int r = 0; r < most_rows; ++r) {
-    row[r] = a.row(std::min(rows.begin + r, rows.end - 1));  // what the tile has too many is computed for nothing
+    const int64_t i = std::min(rows.begin + r, rows.end - 1);  // what the tile has too many is computed for nothing
+    row[r] = a.row(i);
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sum[r][v] = Vector::load(panel.start + v * kWidth);
+    for (int v = 0; v < vectors; ++v)
+      sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
   }
   for (int64_t t = 0; t < terms.count; ++t) {
     const int64_t k = terms[t];
@@ -109,23 +111,27 @@ void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const 
   else hand_over(std::false_type());
 }
 
-// Copies the panel that begins at `column` to memory [1 + rows, vectors * kWidth].
+// Copies a panel to memory [rows, vectors * kWidth].
 template <int vectors>
-void copy_panel(const Second& b, int64_t column, int64_t count, float* __restrict memory) {
-  constexpr int64_t room = vectors * kWidth;
-  std::fill_n(memory, room, 0.0f);
-  if (b.start != nullptr) std::copy_n(b.start + column, count, memory);
+void copy_panel(const Second<false>& b, int64_t column, int64_t count, float* __restrict memory) {
   const float* from = b.data + column;
-  for (int64_t k = 0; k < b.rows; ++k, from += b.stride) {
-    memory += room;
-    if (count == room) {
+  for (int64_t k = 0; k < b.rows; ++k, from += b.stride, memory += vectors * kWidth) {
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) Vector::load(from + v * kWidth).store(memory + v * kWidth);
-    } else {
-      std::copy_n(from, count, memory);
-      std::fill(memory + count, memory + room, 0.0f);
-    }
+    for (int v = 0; v < vectors; ++v) load(from + v * kWidth, count - v * kWidth).store(memory + v * kWidth);
   }
+}
+
+template <int vectors>
+void copy_panel(const Second<true>& b, int64_t column, int64_t count, float* __restrict memory) {
+  for (int64_t k = 0; k < b.rows; k += kWidth)
+    for (int64_t j = 0; j < vectors * kWidth; j += kWidth) {
+      Vector square[kWidth];
+      for (int64_t i = 0; i < kWidth; ++i)
+        square[i] = j + i < count ? load(b.data + (column + j + i) * b.stride + k, b.rows - k) : Vector::all(0.0f);
+      transpose(square);
+      for (int64_t i = 0; i < std::min<int64_t>(kWidth, b.rows - k); ++i)
+        square[i].store(memory + (k + i) * vectors * kWidth + j);
+    }
 }
 
 // Calls work(vectors, column, count) for every panel of `columns`: of `most` vectors, and of one where they do not fit.
@@ -141,20 +147,19 @@ void for_each_panel(Range columns, const Work& work) {
 // The product of a and b over `terms`: product.take(i, j, sums, count) gets the elements from (i, j) on, `count` or a
 // whole vector of them, whichever is less. All panels are copied before a few rows at a time pass them: for products
 // that go through more memory than the panels take, which then is row after row.
-template <int block, int most, bool transposed, class Terms, class Product>
-void multiply_by_rows(Strided<transposed> a, Range rows, const Second& b, Range columns, const Terms& terms,
+template <int block, int most, bool transposed, bool turned, class Terms, class Product>
+void multiply_by_rows(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
                       const Product& product) {
   const int64_t room = (columns.end - columns.begin + kWidth - 1) / kWidth * kWidth;
-  float* memory = buffer<0>((1 + b.rows) * room);
-  const auto panel_at = [&](int64_t column) { return memory + (column - columns.begin) * (1 + b.rows); };
+  float* memory = buffer<0>(b.rows * room);
+  const auto panel_at = [&](int64_t column) { return memory + (column - columns.begin) * b.rows; };
   for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
     copy_panel<vectors>(b, column, count, panel_at(column));
   });
   for (int64_t i = rows.begin; i < rows.end; i += block)
     for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
-      const float* panel = panel_at(column);
-      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)},
-                                    {column, count, panel, panel + vectors * kWidth}, terms.of(i), product);
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)}, {column, count, panel_at(column)},
+                                    terms.of(i), product);
     });
 }
 
@@ -162,37 +167,30 @@ void multiply_by_rows(Strided<transposed> a, Range rows, const Second& b, Range 
 constexpr int64_t kFewTerms = 8;
 
 // The same, but all rows pass a panel before the next one is copied.
-template <int block, int most, bool transposed, class Terms, class Product>
-void multiply(Strided<transposed> a, Range rows, const Second& b, Range columns, const Terms& terms,
+template <int block, int most, bool transposed, bool turned, class Terms, class Product>
+void multiply(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
               const Product& product) {
   if (b.rows <= kFewTerms) return multiply_by_rows<1, most>(a, rows, b, columns, terms, product);
   for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
-    float* memory = buffer<0>((1 + b.rows) * vectors * kWidth);
+    float* memory = buffer<0>(b.rows * vectors * kWidth);
     copy_panel<vectors>(b, column, count, memory);
     for (int64_t i = rows.begin; i < rows.end; i += block)
-      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)},
-                                    {column, count, memory, memory + vectors * kWidth}, terms.of(i), product);
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)}, {column, count, memory}, terms.of(i),
+                                    product);
   });
 }
 
 // --- what becomes of the sums ---
 
 struct Outputs {
+  const float* bias;
   float* y;
   int64_t stride;
   bool relu;
 
+  Vector start(int64_t, int64_t j, int64_t count) const { return load(bias + j, count); }
   void take(int64_t i, int64_t j, Vector sums, int64_t count) const {
     store(relu ? sums.zero_if_negative() : sums, y + i * stride + j, count);
-  }
-};
-
-struct Rows {
-  float* sums;
-  int64_t first, stride;
-
-  void take(int64_t i, int64_t j, Vector some, int64_t count) const {
-    store(some, sums + (i - first) * stride + j, count);
   }
 };
 
@@ -202,6 +200,7 @@ struct InInputs {
   int64_t inputs;
   bool relu;
 
+  Vector start(int64_t, int64_t, int64_t) const { return Vector::all(0.0f); }
   void take(int64_t i, int64_t j, Vector sums, int64_t count) const {
     const int64_t at = i * inputs + j;
     store(relu ? sums.zero_unless_positive(load(x + at, count)) : sums, in_inputs + at, count);
@@ -214,6 +213,7 @@ struct Parameters {
   int64_t stride;
   AdamStep adam;
 
+  Vector start(int64_t, int64_t, int64_t) const { return Vector::all(0.0f); }
   void take(int64_t i, int64_t j, Vector g, int64_t count) const {
     float *const p = parameter + i * stride + j, *const m = mean + i * stride + j, *const s = square + i * stride + j;
     Vector average = load(m, count), square_average = load(s, count);
@@ -230,52 +230,35 @@ struct Parameters {
 
 void forward(const Linear& layer, const float* x, float* y, Range rows, Range outputs, bool relu) {
   multiply<kRows, kVectors>(Strided<false>{x, layer.inputs}, rows,
-                            {layer.weight, layer.outputs, layer.inputs, layer.bias}, outputs, AllTerms{layer.inputs},
-                            Outputs{y, layer.outputs, relu});
+                            Second<false>{layer.weight, layer.outputs, layer.inputs}, outputs, AllTerms{layer.inputs},
+                            Outputs{layer.bias, y, layer.outputs, relu});
 }
 
 void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
   multiply<kSparseRows, kSparseVectors>(
-      Strided<false>{x.x, layer.inputs}, rows, {layer.weight, layer.outputs, layer.inputs, layer.bias}, outputs,
+      Strided<false>{x.x, layer.inputs}, rows, Second<false>{layer.weight, layer.outputs, layer.inputs}, outputs,
       ListedTerms{x.columns_used.data(), x.columns_count.data(), x.columns, kSparseRows},
-      Outputs{y, layer.outputs, relu});
+      Outputs{layer.bias, y, layer.outputs, relu});
 }
 
-void backward(const Linear& layer, const float* gradient, const float* turned, const float* x, float* in_inputs,
-              Range rows, Range inputs, bool relu) {
+void backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, Range rows, Range inputs,
+              bool relu) {
   multiply<kRows, kVectors>(Strided<false>{gradient, layer.outputs}, rows,
-                            {turned, layer.inputs, layer.outputs, nullptr}, inputs, AllTerms{layer.outputs},
+                            Second<true>{layer.weight, layer.outputs, layer.outputs}, inputs, AllTerms{layer.outputs},
                             InInputs{x, in_inputs, layer.inputs, relu});
-}
-
-void backward_turned(const Linear& layer, const float* turned, const float* x, float* in_inputs, int64_t n,
-                     Range inputs, bool relu) {
-  float* sums = buffer<1>((inputs.end - inputs.begin) * n);  // the transpose of what is wanted
-  multiply_by_rows<kRows, kVectors>(Strided<false>{layer.weight, layer.outputs}, inputs,
-                                    {turned, n, layer.outputs, nullptr}, {0, n}, AllTerms{layer.outputs},
-                                    Rows{sums, inputs.begin, n});
-  const InInputs to{x, in_inputs, layer.inputs, relu};
-  for (int64_t j = inputs.begin; j < inputs.end; j += kWidth) {
-    const int64_t count = std::min<int64_t>(kWidth, inputs.end - j);
-    for (int64_t i = 0; i < n; ++i) {
-      float row[kWidth] = {};
-      for (int64_t c = 0; c < count; ++c) row[c] = sums[(j + c - inputs.begin) * n + i];
-      to.take(i, j, Vector::load(row), count);
-    }
-  }
 }
 
 void update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
             const AdamStep& adam, Range inputs, Range outputs) {
   multiply_by_rows<kRows, kVectors>(
-      Strided<true>{x, layer.inputs}, inputs, {gradient, layer.outputs, n, nullptr}, outputs, AllTerms{n},
+      Strided<true>{x, layer.inputs}, inputs, Second<false>{gradient, layer.outputs, n}, outputs, AllTerms{n},
       Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
 }
 
 void update_sparse(const Linear& layer, const SparseInputs& x, const float* gradient, const Moments& moments,
                    const AdamStep& adam, Range inputs, Range outputs) {
   multiply_by_rows<kSparseRows, kSparseVectors>(
-      Strided<true>{x.x, layer.inputs}, inputs, {gradient, layer.outputs, x.rows, nullptr}, outputs,
+      Strided<true>{x.x, layer.inputs}, inputs, Second<false>{gradient, layer.outputs, x.rows}, outputs,
       ListedTerms{x.rows_used.data(), x.rows_count.data(), x.rows, kSparseRows},
       Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
 }
@@ -366,7 +349,7 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,   kSparseRows,  forward,       forward_sparse, backward, backward_turned, update, update_sparse,
+    kWidth,   kSparseRows,  forward,       forward_sparse, backward, update, update_sparse,
     update_bias, columns_used, rows_used, cross_entropy};
 
 }  // namespace aae

@@ -27,6 +27,11 @@ struct Vector {
   Vector zero_unless_positive(Vector x) const {                                        // unless x > 0, or is NaN
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NLE_UQ), v)};
   }
+  // The first half of a and b, or the second, in turn: a[0], b[0], a[1], b[1], ...
+  Vector interleaved(Vector b, bool second) const {
+    const __m512i step = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return {_mm512_permutex2var_ps(v, second ? _mm512_add_epi32(step, _mm512_set1_epi32(8)) : step, b.v)};
+  }
   uint32_t nonzero() const { return _mm512_cmpneq_ps_mask(v, _mm512_setzero_ps()); }
 };
 #elif AAE_VECTOR_WIDTH == 8
@@ -45,6 +50,10 @@ struct Vector {
   Vector zero_if_negative() const { return {_mm256_max_ps(_mm256_setzero_ps(), v)}; }
   Vector zero_unless_positive(Vector x) const {
     return {_mm256_and_ps(_mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_NLE_UQ), v)};
+  }
+  Vector interleaved(Vector b, bool second) const {
+    const __m256 low = _mm256_unpacklo_ps(v, b.v), high = _mm256_unpackhi_ps(v, b.v);  // in each lane
+    return {second ? _mm256_permute2f128_ps(low, high, 0x31) : _mm256_permute2f128_ps(low, high, 0x20)};
   }
   uint32_t nonzero() const { return _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ)); }
 };
@@ -68,6 +77,10 @@ struct Vector {
   Vector zero_if_negative() const { return each([&](int i) { return v[i] < 0.0f ? 0.0f : v[i]; }); }
   Vector zero_unless_positive(Vector x) const {
     return each([&](int i) { return x.v[i] <= 0.0f ? 0.0f : v[i]; });
+  }
+  Vector interleaved(Vector b, bool second) const {
+    const int from = second ? 2 : 0;
+    return {{v[from], b.v[from], v[from + 1], b.v[from + 1]}};
   }
   uint32_t nonzero() const {  // a bit for each
     uint32_t bits = 0;
@@ -100,6 +113,17 @@ inline void store(Vector x, float* p, int64_t count) {
   x.store(elements);
   memcpy(p, elements, count * sizeof(float));
 #endif
+}
+
+// The transpose of a square: shuffled perfectly as often as 2 can be taken out of its width, its rows are its columns.
+inline void transpose(Vector (&square)[kWidth]) {
+  for (int times = kWidth; times > 1; times /= 2) {
+    Vector next[kWidth];
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) next[i] = square[i / 2].interleaved(square[i / 2 + kWidth / 2], i % 2);
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) square[i] = next[i];
+  }
 }
 
 }  // namespace
