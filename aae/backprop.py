@@ -68,13 +68,13 @@ class Perceptron:
         return torch.addmm(bias, x, weight.t()).float()
 
     def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
-        """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
+        """From the loss's `gradient` in the outputs [n, outputs] of the last n rows of the last forward pass.
 
         `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
         """
         gradient = gradient.to(self.dtype)
         for i in reversed(range(len(self.layers))):
-            x = self.inputs[i]
+            x = self.inputs[i][-len(gradient) :]
             if adam and self.dtype == torch.float32:
                 torch.mm(gradient.t(), x, out=adam.gradients[2 * i])
             elif adam:
@@ -106,6 +106,24 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
 def add_losses(totals: Tensor, losses: Sequence[Tensor]) -> None:
     """Adds each of an iteration's losses, all [], to its element of `totals`."""
     totals += torch.stack(losses)
+
+
+def array(tensor: Tensor) -> Tensor:
+    """What to do arithmetic on a few values with: here the tensor itself."""
+    return tensor
+
+
+def tensor(array: Tensor) -> Tensor:
+    """The way back from `array`."""
+    return array
+
+
+exp = torch.exp
+
+
+def side_by_side(first: Tensor, second: Tensor) -> Tensor:
+    """The columns of both."""
+    return torch.cat([first, second], dim=1)
 
 
 class Adam:

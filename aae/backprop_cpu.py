@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Iterable, Sequence
 
 import aae_native
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,18 +66,21 @@ class Perceptron:
         """
         n = len(x)
         if n not in self.activations:
-            self.activations[n], self.gradients[n] = Rows(n, self.sizes[1:]), Rows(n, self.sizes[:-1])
+            self.activations[n] = Rows(n, self.sizes[1:])
         self.inputs = x
         self.native.forward(x.data_ptr(), n, self.activations[n].addresses)
         return self.activations[n].tensors[-1]
 
     def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
-        """From the loss's `gradient` in the outputs [n, outputs] of the last forward pass.
+        """From the loss's `gradient` in the outputs [n, outputs] of the last n rows of the last forward pass.
 
         `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
         """
-        rows = self.gradients[len(gradient)]
-        self.native.backward(gradient.data_ptr(), rows.addresses, adam and adam.native, to_inputs)
+        n = len(gradient)
+        if n not in self.gradients:
+            self.gradients[n] = Rows(n, self.sizes[:-1])
+        rows = self.gradients[n]
+        self.native.backward(gradient.data_ptr(), n, rows.addresses, adam and adam.native, to_inputs)
         return rows.tensors[0] if to_inputs else None
 
 
@@ -104,6 +108,26 @@ def add_losses(totals: Tensor, losses: Sequence[Tensor | float]) -> None:
     values = totals.numpy()
     for i, loss in enumerate(losses):
         values[i] += float(loss)
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The same values for arithmetic on a few of them, in which NumPy takes a fraction of PyTorch's time."""
+    return tensor.numpy()
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """The way back from `array`."""
+    return torch.from_numpy(array)
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """By PyTorch, whose bits do not depend on the instruction set."""
+    return torch.from_numpy(x).exp().numpy()
+
+
+def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The columns of both."""
+    return np.concatenate([first, second], axis=1)
 
 
 class Adam:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aae import backprop, backprop_cpu
 from aae.errors import Diverged
+from aae.ops import Stream, draw_minibatch
 
 
 class Trainer(ABC):
@@ -26,8 +27,8 @@ class Trainer(ABC):
 
     step = 0
 
-    def __init__(self, images: Tensor):
-        self.images = images
+    def __init__(self, images: Tensor, seed: int):
+        self.images, self.seed = images, seed
         self.passes = passes_on(images.device)
         self.totals = torch.zeros(len(self.losses), device=images.device)
 
@@ -37,6 +38,15 @@ class Trainer(ABC):
 
         `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
         """
+
+    def minibatch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Where `draw` puts `n` images, float32 [n, pixels], and their indices, int64 [n]."""
+        images = torch.empty(n, self.images.shape[1], device=self.images.device)
+        return images, torch.empty(n, dtype=torch.int64, device=self.images.device)
+
+    def draw(self, minibatch: tuple[Tensor, Tensor], step: int | Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
+        """Fills `minibatch` with images drawn with replacement, and returns it."""
+        return draw_minibatch(self.images, len(minibatch[0]), seed=self.seed, step=step, stream=stream, out=minibatch)
 
     def advance(self, most: int) -> None:
         """Trains the next iteration, the first of `most` that may follow."""

@@ -7,14 +7,18 @@ epoch, and going on after an interruption.
 """
 
 import math
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aae.models import AAE, VAE
-from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
+from aae.ops import Stream, assemble_discriminator_batch, sample_prior
 from aae.priors import NormalPrior, Prior
 from aae.trainer import Trainer, sparse_pays
+
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 class AAETrainer(Trainer):
@@ -41,9 +45,13 @@ class AAETrainer(Trainer):
         generator: dict,
         labels: Tensor | None = None,
     ):
-        super().__init__(images)
+        super().__init__(images, seed)
         self.model, self.prior, self.labels = model, prior, labels
-        self.seed, self.batch_size = seed, batch_size
+        half = batch_size // 2
+        self.for_reconstruction = self.minibatch(batch_size)
+        self.for_both = self.minibatch(half + batch_size)  # the discriminator's rows, then the generator's
+        self.for_discriminator = tuple(tensor[:half] for tensor in self.for_both)
+        self.for_generator = tuple(tensor[half:] for tensor in self.for_both)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.discriminator = self.passes.Perceptron(model.discriminator)
@@ -61,45 +69,61 @@ class AAETrainer(Trainer):
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them."""
-        return self.reconstruction_step(step), self.discriminator_step(step), self.generator_step(step)
+        reconstruction = self.reconstruction_step(step)
+        for_discriminator, for_generator = self.encode_minibatches(step)
+        return (
+            reconstruction,
+            self.discriminator_step(step, *for_discriminator),
+            self.generator_step(step, *for_generator),
+        )
 
     def reconstruction_step(self, step: int | Tensor) -> Tensor | float:
         """Encoder and decoder towards the images; returns nats per image.
 
         What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
         """
-        images, _ = self.draw(self.batch_size, step, Stream.RECONSTRUCTION)
+        images, _ = self.draw(self.for_reconstruction, step, Stream.RECONSTRUCTION)
         logits = self.decoder.forward(self.encoder.forward(images))
         loss, gradient = self.passes.cross_entropy(logits, images, images.numel())
         in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
         self.encoder.backward(in_codes, self.encoder_adam)
         return loss * self.model.pixels
 
-    def discriminator_step(self, step: int | Tensor) -> Tensor | float:
-        """The discriminator towards telling half a batch of codes (target 0) from prior samples (target 1)."""
-        half = self.batch_size // 2
-        images, labels = self.draw(half, step, Stream.DISCRIMINATOR)
-        codes = self.encoder.forward(images)
-        batch, targets = assemble_discriminator_batch(codes, self.prior, half, seed=self.seed, step=step, labels=labels)
+    def encode_minibatches(
+        self, step: int | Tensor
+    ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """Codes of half a batch for the discriminator step and of a batch for the generator step, each with its labels.
+
+        Each step has a minibatch of its own; the first leaves the encoder as it is, so one pass encodes both.
+        """
+        self.draw(self.for_discriminator, step, Stream.DISCRIMINATOR)
+        self.draw(self.for_generator, step, Stream.GENERATOR)
+        images, indices = self.for_both
+        sizes = len(self.for_discriminator[0]), len(self.for_generator[0])
+        codes = self.encoder.forward(images).split(sizes)
+        labels = (None, None) if self.labels is None else self.labels[indices].split(sizes)
+        return (codes[0], labels[0]), (codes[1], labels[1])
+
+    def discriminator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
+        """The discriminator towards telling `codes` (target 0) from as many samples of the prior (target 1)."""
+        batch, targets = assemble_discriminator_batch(
+            codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels
+        )
         loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), targets, len(batch))
         self.discriminator.backward(gradient, self.discriminator_adam)
         return loss
 
-    def generator_step(self, step: int | Tensor) -> Tensor | float:
-        """The encoder towards codes that the discriminator, which stays as it is, takes for prior samples."""
-        images, labels = self.draw(self.batch_size, step, Stream.GENERATOR)
-        batch = codes = self.encoder.forward(images)
+    def generator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
+        """The encoder towards `codes` that the discriminator, which stays as it is, takes for samples of the prior."""
+        batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
         loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), 1.0, len(batch))
-        in_batch = self.discriminator.backward(gradient, to_inputs=True)
-        self.encoder.backward(in_batch[:, : self.model.code_size].contiguous(), self.generator_adam)
+        in_codes = self.discriminator.backward(gradient, to_inputs=True)
+        if labels is not None:
+            in_codes = in_codes[:, : self.model.code_size].contiguous()
+        self.encoder.backward(in_codes, self.generator_adam)
         return loss
-
-    def draw(self, n: int, step: int | Tensor, stream: Stream) -> tuple[Tensor, Tensor | None]:
-        """A minibatch of `n` images with replacement, float32 [n, pixels], and their labels, if they are used."""
-        images, indices = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=stream)
-        return images, None if self.labels is None else self.labels[indices]
 
 
 class VAETrainer(Trainer):
@@ -114,10 +138,11 @@ class VAETrainer(Trainer):
     def __init__(
         self, model: VAE, images: Tensor, prior: NormalPrior, *, seed: int, batch_size: int, autoencoder: dict
     ):
-        super().__init__(images)
+        super().__init__(images, seed)
         self.model, self.prior = model, prior
-        self.seed, self.batch_size = seed, batch_size
+        self.room = self.minibatch(batch_size)
         self.unit_normal = NormalPrior(model.code_size)
+        self.noise = torch.empty(batch_size, model.code_size, device=images.device)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
@@ -127,26 +152,30 @@ class VAETrainer(Trainer):
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """Trains iteration `step`; returns its losses, in the order of `losses`, in nats per image."""
-        n = self.batch_size
-        images, _ = draw_minibatch(self.images, n, seed=self.seed, step=step, stream=Stream.RECONSTRUCTION)
-        noise = sample_prior(self.unit_normal, n, seed=self.seed, step=step, stream=Stream.NOISE, device=images.device)
-        mean, log_variance = self.encoder.forward(images).chunk(2, dim=1)
-        deviation = noise * (0.5 * log_variance).exp()
-        reconstruction, gradient = self.passes.cross_entropy(self.decoder.forward(mean + deviation), images, n)
-        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, self.prior.std)
+        array, tensor, exp = self.passes.array, self.passes.tensor, self.passes.exp
+        images, _ = self.draw(self.room, step, Stream.RECONSTRUCTION)
+        noise = array(
+            sample_prior(self.unit_normal, len(images), seed=self.seed, step=step, stream=Stream.NOISE, out=self.noise)
+        )
+        posterior = array(self.encoder.forward(images))
+        mean, log_variance = posterior[:, : self.model.code_size], posterior[:, self.model.code_size :]
+        deviation = noise * exp(0.5 * log_variance)
+        logits = self.decoder.forward(tensor(mean + deviation))
+        reconstruction, gradient = self.passes.cross_entropy(logits, images, len(images))
+        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, exp(log_variance), self.prior.std)
 
-        in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
-        in_posterior = torch.cat([in_codes + kl_in_mean, 0.5 * in_codes * deviation + kl_in_log_variance], dim=1)
-        self.encoder.backward(in_posterior, self.encoder_adam)
+        in_codes = array(self.decoder.backward(gradient, self.decoder_adam, to_inputs=True))
+        in_log_variance = 0.5 * in_codes * deviation + kl_in_log_variance
+        in_posterior = self.passes.side_by_side(in_codes + kl_in_mean, in_log_variance)
+        self.encoder.backward(tensor(in_posterior), self.encoder_adam)
         return reconstruction + kl, reconstruction, kl
 
 
-def kl_to_normal(mean: Tensor, log_variance: Tensor, std: float) -> tuple[Tensor, Tensor, Tensor]:
-    """KL(N(mean, exp(log_variance)) || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B).
+def kl_to_normal(mean: Array, log_variance: Array, variance: Array, std: float) -> tuple[Array, Array, Array]:
+    """KL(N(mean, variance) || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B).
 
     Returns it with its gradients in `mean` and `log_variance`, each [n, code_size].
     """
     n = len(mean)
-    variance = log_variance.exp()
-    kl = 0.5 * ((mean.square() + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
+    kl = 0.5 * ((mean * mean + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
     return kl, mean / (n * std**2), (variance / std**2 - 1) / (2 * n)

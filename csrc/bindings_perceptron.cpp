@@ -55,10 +55,10 @@ void bind_perceptron(py::module_& m) {
            },
            "x"_a, "n"_a, "outputs"_a, release)
       .def("backward",
-           [](Perceptron& self, uintptr_t gradient, const Addresses& in_inputs, Adam* adam, bool to_inputs) {
-             self.backward(at(gradient), at(in_inputs), adam, to_inputs);
+           [](Perceptron& self, uintptr_t gradient, int64_t n, const Addresses& in_inputs, Adam* adam, bool to_inputs) {
+             self.backward(at(gradient), n, at(in_inputs), adam, to_inputs);
            },
-           "gradient"_a, "in_inputs"_a, "adam"_a.none(true), "to_inputs"_a, release);
+           "gradient"_a, "n"_a, "in_inputs"_a, "adam"_a.none(true), "to_inputs"_a, release);
 
   m.def("cross_entropy",
         [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {

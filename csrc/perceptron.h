@@ -45,7 +45,7 @@ struct Adam {
 class SparseInputs {
  public:
   void find(const float* x, int64_t rows, int64_t columns);  // x is kept
-  void find_rows();                                          // of the x of the last `find`
+  void find_rows(int64_t n);  // of the last n rows of x, which x is from then on
 
   const float* x = nullptr;
   int64_t rows = 0, columns = 0;
@@ -63,8 +63,9 @@ class Perceptron {
   void forward(const float* x, int64_t n, const std::vector<float*>& outputs);
 
   // From the gradient [n, outputs] in the last layer's outputs to in_inputs, those in what every layer takes, [n, inputs]
-  // each; the first layer's only if to_inputs. Moves the parameters, unless adam is null.
-  void backward(const float* gradient, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
+  // each; the first layer's only if to_inputs. Moves the parameters, unless adam is null. Of the rows of the last forward
+  // pass these are the last n; the others have no part in it.
+  void backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
 
  private:
   std::vector<Linear> layers_;

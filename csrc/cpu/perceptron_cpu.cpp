@@ -100,12 +100,12 @@ void linear_update(const Linear& layer, const float* x, const float* gradient, i
   });
 }
 
-void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, const Moments& moments,
+void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, int64_t n, const Moments& moments,
                    const AdamStep& adam) {
-  x.find_rows();
+  x.find_rows(n);
   share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
     loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) loops().update_bias(layer, gradient, x.rows, moments, adam, outputs);
+    if (inputs.begin == 0) loops().update_bias(layer, gradient, n, moments, adam, outputs);
   });
 }
 
@@ -125,7 +125,9 @@ void SparseInputs::find(const float* inputs, int64_t n, int64_t width) {
   });
 }
 
-void SparseInputs::find_rows() {
+void SparseInputs::find_rows(int64_t n) {
+  x += (rows - n) * columns;
+  rows = n;
   const int64_t block = loops().sparse_block, blocks = (columns + block - 1) / block;
   rows_used.resize(blocks * rows);
   rows_count.assign(blocks, 0);
@@ -156,14 +158,15 @@ void Perceptron::forward(const float* x, int64_t n, const std::vector<float*>& o
   }
 }
 
-void Perceptron::backward(const float* gradient, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs) {
+void Perceptron::backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam,
+                          bool to_inputs) {
   const AdamStep step = adam ? adam->next_step() : AdamStep{};
   for (size_t i = layers_.size(); i-- > 0;) {
     const Linear& layer = layers_[i];
-    if (i > 0 || to_inputs)  // before the weights move
-      linear_backward(layer, gradient, inputs_[i], in_inputs[i], n_, i > 0);
-    if (adam && i == 0 && sparse_) linear_update(layer, sparse_inputs_, gradient, adam->moments[0], step);
-    else if (adam) linear_update(layer, inputs_[i], gradient, n_, adam->moments[i], step);
+    const float* x = inputs_[i] + (n_ - n) * layer.inputs;
+    if (i > 0 || to_inputs) linear_backward(layer, gradient, x, in_inputs[i], n, i > 0);  // before the weights move
+    if (adam && i == 0 && sparse_) linear_update(layer, sparse_inputs_, gradient, n, adam->moments[0], step);
+    else if (adam) linear_update(layer, x, gradient, n, adam->moments[i], step);
     gradient = in_inputs[i];
   }
 }
