@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV := .venv
+PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
+MAKEFLAGS += --jobs=2  # the extension is compiled while the requirements are unpacked
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help env repro study test sanitize bench gpu-check lint lock clean
@@ -10,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help:          ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
 
-env: $(VENV)/.extension   ## the environment: .venv, locked requirements, the extension
+env: $(VENV)/.requirements $(VENV)/.extension   ## the environment: .venv, locked requirements, the extension
 
 repro: env     ## the whole default experiment, from the raw data to report/index.html
 	dvc repro
@@ -51,11 +53,15 @@ lock:          ## write requirements.txt anew from pyproject.toml
 clean:         ## remove the environment and build products; data, results and cache stay
 	rm -rf $(VENV) build *.egg-info *.so
 
-$(VENV)/.requirements: requirements.txt
+$(VENV)/.build-requirements: requirements.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r requirements.txt
+	$(PIP) $$(grep -E '^(pybind11|setuptools)==' requirements.txt)
 	touch $@
 
-$(VENV)/.extension: $(VENV)/.requirements setup.py pyproject.toml $(shell find csrc -type f)
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+$(VENV)/.requirements: $(VENV)/.build-requirements
+	$(PIP) --no-compile -r requirements.txt
+	touch $@
+
+$(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f)
+	$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
