@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 MAKEFLAGS += --jobs=2  # the extension is compiled while the requirements are unpacked
+unexport PYTHONDONTWRITEBYTECODE  # else every stage would compile all that it imports anew
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help env repro study test sanitize bench gpu-check lint lock clean
