@@ -51,6 +51,20 @@ def test_passes_against_autograd(precision):
         assert_close(ours, theirs.grad, precision)
 
 
+def test_the_last_rows_alone_may_go_back(precision):
+    before, x, gradient = torch.randn(10, SIZES[0]), torch.randn(ROWS, SIZES[0]), torch.randn(ROWS, SIZES[-1])
+    (more, _), (alone, _) = networks(), networks()
+    adams = [backprop.Adam(network, learning_rate=0.001, betas=(0.9, 0.999)) for network in (more, alone)]
+    assert_close(more.forward(torch.cat([before, x]))[10:], alone.forward(x), precision)
+    found, expected = (
+        network.backward(gradient.clone(), adam, to_inputs=True)
+        for network, adam in zip((more, alone), adams, strict=True)
+    )
+    assert_close(found, expected, precision)
+    for ours, theirs in zip(adams[0].gradients, adams[1].gradients, strict=True):
+        assert_close(ours, theirs, precision)
+
+
 def test_less_precision_rounds_products_and_not_weights():
     x = torch.randn(ROWS, SIZES[0])
     exact = networks()[0].forward(x)

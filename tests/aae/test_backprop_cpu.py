@@ -83,6 +83,22 @@ def test_passes_against_autograd(sizes, n, sparse):
             torch.testing.assert_close(found.double() / 0.1, parameter.grad, rtol=0, atol=room)
 
 
+@settings(deadline=None, max_examples=25)
+@given(sizes=SIZES, before=st.integers(0, 20), n=st.integers(1, 40), sparse=st.booleans())
+def test_the_last_rows_alone_may_go_back(sizes, before, n, sparse):
+    """A pass over more rows than its backward pass takes is, for those, the pass over them."""
+    rows, gradient = inputs(before + n, sizes[0], 0.3), inputs(n, sizes[-1], seed=1) - 0.5
+    left = []
+    for x in (rows, rows[before:].clone()):
+        module = network(sizes)
+        perceptron = Perceptron(module, sparse)
+        adam = Adam(perceptron, 0.01, (0.9, 0.999))
+        outputs = perceptron.forward(x)[-n:].clone()
+        in_inputs = perceptron.backward(gradient, adam, to_inputs=True).clone()
+        left.append([outputs, in_inputs, *(p.detach() for p in module.parameters()), *adam.means, *adam.squares])
+    assert same(*left)
+
+
 def test_adam_against_pytorch():
     """Many steps of every parameter, moments included, against torch.optim.Adam in float64 on the same gradients."""
     module, exact = network([30, 20]), network([30, 20]).double()
