@@ -383,7 +383,7 @@ def test_narrow_screens_need_no_sideways_scrolling(page, width):
 def test_it_prints_in_the_light_theme(page):
     emulate(page, "dark")
     theme = "return document.documentElement.dataset.theme"
-    assert page.execute_script(theme) == "dark"
+    WebDriverWait(page, 20).until(lambda driver: driver.execute_script(theme) == "dark")  # the page hears of it later
     page.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert page.execute_script(theme) == "light"
     page.execute_script("window.dispatchEvent(new Event('afterprint'))")
