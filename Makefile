@@ -2,10 +2,17 @@
 
 PYTHON ?= python3
 VENV := .venv
-PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
+INSTALL = $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python
 MAKEFLAGS += --jobs=2  # the extension is compiled while the requirements are unpacked
 unexport PYTHONDONTWRITEBYTECODE  # else every stage would compile all that it imports anew
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# uv takes no notice of where pip is told to look for packages.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
 
 .PHONY: help env repro study test sanitize bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
@@ -56,13 +63,14 @@ clean:         ## remove the environment and build products; data, results and c
 
 $(VENV)/.build-requirements: requirements.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) $$(grep -E '^(pybind11|setuptools)==' requirements.txt)
+	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep '^uv==' requirements.txt)
+	$(INSTALL) $$(grep -E '^(pybind11|setuptools)==' requirements.txt)
 	touch $@
 
 $(VENV)/.requirements: $(VENV)/.build-requirements
-	$(PIP) --no-compile -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	touch $@
 
 $(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f)
-	$(PIP) --no-build-isolation --no-deps -e .
+	$(INSTALL) --no-build-isolation --no-deps -e .
 	touch $@
