@@ -52,6 +52,8 @@ class AAETrainer(Trainer):
         self.for_both = self.minibatch(half + batch_size)  # the discriminator's rows, then the generator's
         self.for_discriminator = tuple(tensor[:half] for tensor in self.for_both)
         self.for_generator = tuple(tensor[half:] for tensor in self.for_both)
+        columns = model.discriminator[0].in_features
+        self.discriminator_batch = tuple(torch.empty(2 * half, size, device=images.device) for size in (columns, 1))
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
         self.discriminator = self.passes.Perceptron(model.discriminator)
@@ -107,7 +109,7 @@ class AAETrainer(Trainer):
     def discriminator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
         """The discriminator towards telling `codes` (target 0) from as many samples of the prior (target 1)."""
         batch, targets = assemble_discriminator_batch(
-            codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels
+            codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels, out=self.discriminator_batch
         )
         loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), targets, len(batch))
         self.discriminator.backward(gradient, self.discriminator_adam)
@@ -159,10 +161,12 @@ class VAETrainer(Trainer):
         )
         posterior = array(self.encoder.forward(images))
         mean, log_variance = posterior[:, : self.model.code_size], posterior[:, self.model.code_size :]
-        deviation = noise * exp(0.5 * log_variance)
+        scales = exp(self.passes.side_by_side(0.5 * log_variance, log_variance))
+        std, variance = scales[:, : self.model.code_size], scales[:, self.model.code_size :]
+        deviation = noise * std
         logits = self.decoder.forward(tensor(mean + deviation))
         reconstruction, gradient = self.passes.cross_entropy(logits, images, len(images))
-        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, exp(log_variance), self.prior.std)
+        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, variance, self.prior.std)
 
         in_codes = array(self.decoder.backward(gradient, self.decoder_adam, to_inputs=True))
         in_log_variance = 0.5 * in_codes * deviation + kl_in_log_variance

@@ -1,5 +1,6 @@
 // The Python module aae_native. Arrays come as addresses and sizes, so the module needs no torch and serves
-// any version of it; aae/ops.py makes the arrays and checks every argument.
+// any version of it; aae/ops.py makes the arrays and checks every argument. Its parts are headers, because
+// compiling pybind11 takes longer than compiling them.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -9,6 +10,9 @@
 #include <vector>
 
 #include "bindings.h"
+#include "bindings_direct.h"
+#include "bindings_items.h"
+#include "bindings_perceptron.h"
 #include "cpu/isa.h"
 #include "cpu/threads.h"
 #include "kernels.h"
@@ -20,10 +24,6 @@
 #endif
 
 namespace py = pybind11;
-
-void bind_direct(py::module_& m);      // bindings_direct.cpp
-void bind_items(py::module_& m);       // bindings_items.cpp
-void bind_perceptron(py::module_& m);  // bindings_perceptron.cpp
 
 namespace {
 
@@ -178,15 +178,15 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("draw_minibatch", &aae::draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
         "seed"_a, "step"_a, "stream"_a, "offset"_a);
 
-  bind_direct(m);
-  bind_items(m);
+  direct::bind(m);
+  items::bind(m);
 
   m.def("uniform", &uniform, "words"_a, "out"_a, "n"_a);
   m.def("log32", &log32, "u"_a, "out"_a, "n"_a);
   m.def("cos_sin_turn", &cos_sin_turn, "words"_a, "cos"_a, "sin"_a, "n"_a);
   m.def("normal_from_words", &normal_from_words, "words"_a, "out"_a, "pairs"_a, "std"_a);
 
-  bind_perceptron(m);
+  perceptron::bind(m);
 
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a,

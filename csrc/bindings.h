@@ -1,4 +1,4 @@
-// What the bindings*.cpp share: arrays as addresses, and the checks that only addresses allow, on whichever
+// What the bindings share: arrays as addresses, and the checks that only addresses allow, on whichever
 // device. Everything else of the arguments is checked in aae/ops.py.
 #pragma once
 

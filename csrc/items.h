@@ -1,5 +1,5 @@
 // The ops as work items: what GPU threads do, apart from how a GPU is told to. csrc/cuda/ launches them, and
-// bindings_items.cpp runs the same functions on the CPU, where the tests compare their bits with those of the
+// bindings_items.h runs the same functions on the CPU, where the tests compare their bits with those of the
 // CPU kernels. The items of an op may run in any order, each exactly once.
 #pragma once
 

@@ -62,9 +62,9 @@ class Perceptron {
   // From x [n, inputs] to what every layer gives, [n, outputs] each. All of them are kept for the backward pass.
   void forward(const float* x, int64_t n, const std::vector<float*>& outputs);
 
-  // From the gradient [n, outputs] in the last layer's outputs to in_inputs, those in what every layer takes, [n, inputs]
-  // each; the first layer's only if to_inputs. Moves the parameters, unless adam is null. Of the rows of the last forward
-  // pass these are the last n; the others have no part in it.
+  // From the gradient [n, outputs] in the last layer's outputs to in_inputs, those in what every layer takes,
+  // [n, inputs] each; the first layer's only if to_inputs. Moves the parameters, unless adam is null. Of the rows of
+  // the last forward pass these are the last n; the others have no part in it.
   void backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
 
  private:

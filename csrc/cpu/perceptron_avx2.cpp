@@ -6,7 +6,7 @@
 #include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
-#pragma GCC target("avx2,fma")
+#pragma GCC target("prfchw,avx2,fma")
 #define AAE_VECTOR_WIDTH 8
 #define AAE_PERCEPTRON_LOOPS perceptron_avx2
 #include "perceptron_loops.h"

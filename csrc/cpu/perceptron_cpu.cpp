@@ -59,7 +59,7 @@ void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
   constexpr int64_t kRows = 16;
   const int64_t parts = threads(), width = loops().width;
   const bool few_rows = rows < 2 * parts * kRows, few_columns = columns < 2 * parts * width;
-  const bool by_rows = by == By::rows ? !few_rows || few_columns : few_columns;
+  const bool by_rows = few_columns || (by == By::rows && !few_rows);
   parallel_for(parts, [&](int64_t part) {
     const FlushDenormals flush;
     const Range r = by_rows ? cut(rows, kRows, part, parts) : Range{0, rows};
@@ -68,8 +68,8 @@ void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
   });
 }
 
-// y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`. Each thread has its own columns of
-// the weight in its cache.
+// y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`. Each thread reads columns of the
+// weight of its own.
 void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu) {
   share(By::columns, n, layer.outputs,
         [&](Range rows, Range outputs) { loops().forward(layer, x, y, rows, outputs, relu); });
@@ -90,8 +90,7 @@ void linear_backward(const Linear& layer, const float* gradient, const float* x,
 }
 
 // Moves the layer's parameters by the gradient that x [n, inputs] and gradient [n, outputs] make. Each thread goes
-// through memory that no other touches: side by side with another, each of the two would fetch ahead
-// what the other is about to write.
+// through memory that no other touches: side by side, each would fetch ahead what the other is about to write.
 void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
                    const AdamStep& adam) {
   share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {

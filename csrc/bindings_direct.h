@@ -1,15 +1,17 @@
 // The direct way to the ops. Where a whole call takes microseconds, checks in Python cost more than the kernels.
 // The functions below look at the tensors through the attributes that Python sees, and where anything is not
 // plainly right they do nothing and return false; aae/ops.py then goes the general way, which says what is wrong.
+#pragma once
+
 #include <pybind11/pybind11.h>
 
 #include <optional>
 
 #include "bindings.h"
 
-namespace py = pybind11;
+namespace direct {
 
-namespace {
+namespace py = pybind11;
 
 // What is looked up in torch and on tensors; made once and kept, as a module's strings and types are.
 struct Names {
@@ -130,9 +132,7 @@ bool draw_directly(py::handle images, py::handle n, py::handle seed, py::handle 
   return true;
 }
 
-}  // namespace
-
-void bind_direct(py::module_& m) {
+inline void bind(py::module_& m) {
   using py::literals::operator""_a;
   m.def("assemble_directly", &assemble_directly, "prior"_a, "codes"_a, "n_prior"_a, "seed"_a, "step"_a,
         "offset"_a, "out"_a, "The batch and its targets, or None where the arguments are not plain.");
@@ -141,3 +141,5 @@ void bind_direct(py::module_& m) {
   m.def("draw_directly", &draw_directly, "images"_a, "n"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a, "out"_a,
         "Whether the arguments are plain and the op was done.");
 }
+
+}  // namespace direct

@@ -1,5 +1,7 @@
 // The ops' work items in Python: <op>_cuda queues them on a GPU, where the module is built with CUDA, and
 // <op>_items runs them on the CPU, for the tests. Addresses are 0 for what is not there: labels, a late step.
+#pragma once
+
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -11,9 +13,9 @@
 #include "items.h"
 #include "kernels.h"
 
-namespace py = pybind11;
+namespace items {
 
-namespace {
+namespace py = pybind11;
 
 using aae::at;
 
@@ -78,9 +80,7 @@ void def_cuda(py::module_& m, const char* name, Items (*make)(Arguments...),
 }
 #endif
 
-}  // namespace
-
-void bind_items(py::module_& m) {
+inline void bind(py::module_& m) {
   def_items(m, "philox4x32_items", philox4x32);
   def_items(m, "sample_prior_items", sample_prior);
   def_items(m, "assemble_discriminator_batch_items", assemble_discriminator_batch);
@@ -94,3 +94,5 @@ void bind_items(py::module_& m) {
   def_cuda(m, "draw_minibatch_cuda", draw_minibatch, aae::draw_minibatch_cuda);
 #endif
 }
+
+}  // namespace items

@@ -1,4 +1,6 @@
 // The classes of aae_native that aae/backprop_cpu.py uses. Arrays come as addresses, as in bindings.cpp.
+#pragma once
+
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -8,9 +10,9 @@
 #include "bindings.h"
 #include "perceptron.h"
 
-namespace py = pybind11;
+namespace perceptron {
 
-namespace {
+namespace py = pybind11;
 
 float* at(uintptr_t address) { return aae::at<float>(address); }
 
@@ -20,9 +22,7 @@ std::vector<float*> at(const std::vector<uintptr_t>& addresses) {
   return pointers;
 }
 
-}  // namespace
-
-void bind_perceptron(py::module_& m) {
+inline void bind(py::module_& m) {
   using aae::Adam, aae::Linear, aae::Moments, aae::Perceptron;
   using Addresses = std::vector<uintptr_t>;
   using py::literals::operator""_a;
@@ -66,3 +66,5 @@ void bind_perceptron(py::module_& m) {
         },
         "logits"_a, "targets"_a, "target"_a, "n"_a, "outputs"_a, "scale"_a, release);
 }
+
+}  // namespace perceptron

@@ -1,0 +1,178 @@
+// Products of matrices, as perceptron_loops.h needs them.
+//
+// A product is made in tiles: some rows times some vectors of columns, held in registers while the sum runs and handed
+// over from there. What a tile multiplies with, a panel of the second matrix, is copied first, so that it lies in one
+// piece and its last vectors are filled with zeros.
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "perceptron_isa.h"
+#include "perceptron_vector.h"
+
+namespace aae {
+namespace {
+
+// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number. It
+// begins with a cache line, because vectors that straddle two are read at half the speed.
+template <int number>
+float* buffer(int64_t size) {
+  struct alignas(64) Line {
+    float of[16];
+  };
+  thread_local std::vector<Line> memory;
+  if (memory.size() * 16 < static_cast<size_t>(size)) memory.resize((size + 15) / 16);
+  return reinterpret_cast<float*>(memory.data());
+}
+
+// A matrix to read element by element, row-major with rows of `stride`, or the transpose of one.
+template <bool transposed>
+struct Strided {
+  const float* data;
+  int64_t stride;
+  const float* row(int64_t i) const { return data + (transposed ? i : i * stride); }
+  int64_t step() const { return transposed ? stride : 1; }  // from one element of a row to the next
+};
+
+// The terms of the sums of a row: all, or those of a list that `block` rows share.
+struct AllTerms {
+  int64_t count;
+  AllTerms of(int64_t) const { return *this; }
+  int64_t operator[](int64_t k) const { return k; }
+};
+
+struct List {
+  const int32_t* terms;
+  int64_t count;
+  int64_t operator[](int64_t k) const { return terms[k]; }
+};
+
+struct ListedTerms {
+  const int32_t *lists, *counts;  // [blocks, longest], [blocks]
+  int64_t longest, block;
+  List of(int64_t i) const { return {lists + i / block * longest, counts[i / block]}; }
+};
+
+// The second matrix of a product, [rows, columns]: row-major with rows of `stride`, or the transpose of such a matrix.
+template <bool transposed>
+struct Second {
+  const float* data;
+  int64_t stride, rows;
+};
+
+// Columns [column, column + count) of the second matrix, each row filled up with zeros to whole vectors.
+struct Panel {
+  int64_t column, count;
+  const float* data;  // [rows, vectors * kWidth]
+};
+
+// For a few rows i and the columns j of a panel: product.start plus the sum over the terms k of a(i, k) second(k, j)
+// goes to product.take.
+template <int most_rows, int vectors, bool transposed, class Terms, class Product>
+void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
+  Vector sum[most_rows][vectors];
+  const float* row[most_rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < most_rows; ++r) {
+    const int64_t i = std::min(rows.begin + r, rows.end - 1);  // what the tile has too many is computed for nothing
+    row[r] = a.row(i);
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v)
+      sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
+  }
+  for (int64_t t = 0; t < terms.count; ++t) {
+    const int64_t k = terms[t];
+    Vector b[vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) b[v] = Vector::load(panel.data + (k * vectors + v) * kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < most_rows; ++r) {
+      const Vector x = Vector::all(row[r][k * a.step()]);
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) sum[r][v] = x.times_plus(b[v], sum[r][v]);
+    }
+  }
+  const auto hand_over = [&](auto whole) {
+#pragma GCC unroll 8
+    for (int r = 0; r < most_rows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v)
+        if (whole || (rows.begin + r < rows.end && v * kWidth < panel.count))
+          product.take(rows.begin + r, panel.column + v * kWidth, sum[r][v],
+                       whole ? kWidth : panel.count - v * kWidth);
+  };
+  if (rows.end - rows.begin == most_rows && panel.count == vectors * kWidth) hand_over(std::true_type());
+  else hand_over(std::false_type());
+}
+
+// Copies a panel to memory [rows, vectors * kWidth].
+template <int vectors>
+void copy_panel(const Second<false>& b, int64_t column, int64_t count, float* __restrict memory) {
+  const float* from = b.data + column;
+  for (int64_t k = 0; k < b.rows; ++k, from += b.stride, memory += vectors * kWidth) {
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) load(from + v * kWidth, count - v * kWidth).store(memory + v * kWidth);
+  }
+}
+
+template <int vectors>
+void copy_panel(const Second<true>& b, int64_t column, int64_t count, float* __restrict memory) {
+  for (int64_t k = 0; k < b.rows; k += kWidth)
+    for (int64_t j = 0; j < vectors * kWidth; j += kWidth) {
+      Vector square[kWidth];
+      for (int64_t i = 0; i < kWidth; ++i)
+        square[i] = j + i < count ? load(b.data + (column + j + i) * b.stride + k, b.rows - k) : Vector::all(0.0f);
+      transpose(square);
+      for (int64_t i = 0; i < std::min<int64_t>(kWidth, b.rows - k); ++i)
+        square[i].store(memory + (k + i) * vectors * kWidth + j);
+    }
+}
+
+// Calls work(vectors, column, count) for every panel of `columns`: of `most` vectors, and of one where they do not fit.
+template <int most, class Work>
+void for_each_panel(Range columns, const Work& work) {
+  int64_t column = columns.begin;
+  for (; column + most * kWidth <= columns.end; column += most * kWidth)
+    work(std::integral_constant<int, most>(), column, int64_t{most * kWidth});
+  for (; column < columns.end; column += kWidth)
+    work(std::integral_constant<int, 1>(), column, std::min<int64_t>(kWidth, columns.end - column));
+}
+
+// The product of a and b over `terms`: product.take(i, j, sums, count) gets the elements from (i, j) on, `count` or a
+// whole vector of them, whichever is less. All panels are copied before a few rows at a time pass them: for products
+// that go through more memory than the panels take, which then is row after row.
+template <int block, int most, bool transposed, bool turned, class Terms, class Product>
+void multiply_by_rows(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
+                      const Product& product) {
+  const int64_t room = (columns.end - columns.begin + kWidth - 1) / kWidth * kWidth;
+  float* memory = buffer<0>(b.rows * room);
+  const auto panel_at = [&](int64_t column) { return memory + (column - columns.begin) * b.rows; };
+  for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+    copy_panel<vectors>(b, column, count, panel_at(column));
+  });
+  for (int64_t i = rows.begin; i < rows.end; i += block)
+    for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)}, {column, count, panel_at(column)},
+                                    terms.of(i), product);
+    });
+}
+
+// With so few terms a product is as fast as memory: then it goes through it row by row.
+constexpr int64_t kFewTerms = 8;
+
+// The same, but all rows pass a panel before the next one is copied.
+template <int block, int most, bool transposed, bool turned, class Terms, class Product>
+void multiply(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
+              const Product& product) {
+  if (b.rows <= kFewTerms) return multiply_by_rows<1, most>(a, rows, b, columns, terms, product);
+  for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
+    float* memory = buffer<0>(b.rows * vectors * kWidth);
+    copy_panel<vectors>(b, column, count, memory);
+    for (int64_t i = rows.begin; i < rows.end; i += block)
+      multiply_tile<block, vectors>(a, {i, std::min(i + block, rows.end)}, {column, count, memory}, terms.of(i),
+                                    product);
+  });
+}
+
+}  // namespace
+}  // namespace aae
