@@ -5,8 +5,11 @@ All of it is for codes of two dimensions. `page/data.js` unpacks it.
 
 import io
 import math
+import os
 from base64 import b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +116,13 @@ def decode_grid(model: AAE | VAE, side: int, reach: float, shape: tuple[int, int
 
 def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, int]) -> tuple[list, int]:
     """A picture of each snapshot's decoder, and how many images a side has: fewer where bytes would not do."""
+
+    def encode(path: Path, side: int) -> bytes:
+        return picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP")
+
     while True:
-        pictures = [picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP") for path in snapshots]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            pictures = list(pool.map(encode, snapshots, repeat(side)))
         size = sum(map(len, pictures))
         if size <= MANIFOLD_BYTES or side <= 2:
             return pictures, side
