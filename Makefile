@@ -63,8 +63,7 @@ clean:         ## remove the environment and build products; data, results and c
 
 $(VENV)/.build-requirements: requirements.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep '^uv==' requirements.txt)
-	$(INSTALL) $$(grep -E '^(pybind11|setuptools)==' requirements.txt)
+	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep -E '^(pybind11|setuptools|uv)==' requirements.txt)
 	touch $@
 
 $(VENV)/.requirements: $(VENV)/.build-requirements
