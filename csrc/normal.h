@@ -99,11 +99,11 @@ AAE_HD float log32(float u) {
   return fma32(static_cast<float>(shifted), 0x1.62e430p-24f, p);  // e ln 2
 }
 
-// Cosine and sine of 2 pi x / 2^32. The quadrant is taken off in integers, so the reduction is exact.
+// Cosine and sine of 2 pi x / 2^32. The quadrants, the two highest bits of x + 2^29, are shifted out of the integer,
+// so the reduction is exact.
 AAE_HD Pair cos_sin_turn(uint32_t x) {
   const uint32_t turned = x + (1u << 29);
-  const uint32_t quadrant = turned & 0xc0000000u;  // times 2^30
-  const float t = static_cast<float>(static_cast<int32_t>(x - quadrant)) * 0x1p-30f;  // [-1/2, 1/2]
+  const float t = static_cast<float>(static_cast<int32_t>(x << 2)) * 0x1p-32f;  // [-1/2, 1/2] of a quadrant
   const float z = t * t;
 
   float s = -0x1.2da156p-8f;

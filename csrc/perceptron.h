@@ -7,9 +7,12 @@
 // the instruction set nor on the number of threads, which share out the outputs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "sparse_inputs.h"
 
 namespace aae {
 
@@ -40,24 +43,12 @@ struct Adam {
   AdamStep next_step();
 };
 
-// A layer's inputs x [rows, columns], and where they are not 0. Four fifths of MNIST's pixels are.
-// A term that is 0 does not change a sum, so a layer gives the same bits whether it leaves such terms out or not.
-class SparseInputs {
- public:
-  void find(const float* x, int64_t rows, int64_t columns);  // x is kept
-  void find_rows(int64_t n);  // of the last n rows of x, which x is from then on
-
-  const float* x = nullptr;
-  int64_t rows = 0, columns = 0;
-  std::vector<int32_t> columns_used, columns_count;  // [blocks of rows, columns], [blocks of rows]
-  std::vector<int32_t> rows_used, rows_count;        // [blocks of columns, rows], [blocks of columns]
-};
-
-// Linear layers with ReLU between them.
+// Linear layers with ReLU between them. Layers behind a ReLU leave out inputs that are 0.
 class Perceptron {
  public:
-  // With sparse_inputs, the first layer leaves out inputs that are 0.
-  Perceptron(std::vector<Linear> layers, bool sparse_inputs) : layers_(std::move(layers)), sparse_(sparse_inputs) {}
+  // With sparse_inputs, the first layer does, too.
+  Perceptron(std::vector<Linear> layers, bool sparse_inputs)
+      : layers_(std::move(layers)), sparse_(sparse_inputs), sparse_inputs_(layers_.size()) {}
 
   // From x [n, inputs] to what every layer gives, [n, outputs] each. All of them are kept for the backward pass.
   void forward(const float* x, int64_t n, const std::vector<float*>& outputs);
@@ -68,9 +59,12 @@ class Perceptron {
   void backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
 
  private:
+  bool leaves_out(std::size_t layer) const;
+  void find_columns(std::size_t layer, int64_t n);
+
   std::vector<Linear> layers_;
   bool sparse_;
-  SparseInputs sparse_inputs_;
+  std::vector<SparseInputs> sparse_inputs_;
   std::vector<const float*> inputs_;  // of every layer in the last forward pass
   int64_t n_ = 0;
 };

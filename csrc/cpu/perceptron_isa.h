@@ -7,13 +7,16 @@
 
 namespace aae {
 
+// A layer with so few inputs or outputs has matrices that are narrower than a vector.
+constexpr int64_t kFew = 4;
+
 struct Range {
   int64_t begin, end;
 };
 
 struct PerceptronLoops {
-  int64_t width;         // of a vector: parts begin at multiples of it
-  int64_t sparse_block;  // rows, and columns, that share a list of what is used of them; a divisor of 16
+  int64_t width;                // of a vector: parts begin at multiples of it
+  int64_t sparse_block, block;  // rows that share a list of SparseInputs: images', and behind a ReLU; divisors of 16
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*backward)(const Linear&, const float* gradient, const float* x, float* in_inputs, Range rows, Range inputs,
@@ -23,8 +26,8 @@ struct PerceptronLoops {
   void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,
                         Range inputs, Range outputs);
   void (*update_bias)(const Linear&, const float* gradient, int64_t n, const Moments&, const AdamStep&, Range outputs);
-  // The columns of x [rows, columns] in which a row is not 0; returns how many there are.
-  int32_t (*columns_used)(const float* x, int64_t rows, int64_t columns, int32_t* used);
+  // The columns of x [?, columns] in which one of some rows, `count` of them, is not 0; returns how many there are.
+  int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);
   // For each block of `some` columns of x [rows, columns] the rows in which one is not 0, at used[block * rows], and
   // how many there are.
   void (*rows_used)(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts);
@@ -33,5 +36,7 @@ struct PerceptronLoops {
 };
 
 extern const PerceptronLoops perceptron_avx512, perceptron_avx2, perceptron_portable;
+
+const PerceptronLoops& perceptron_loops();  // those of the current instruction set
 
 }  // namespace aae

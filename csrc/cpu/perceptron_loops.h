@@ -11,8 +11,8 @@ namespace {
 constexpr int kRows = kWidth == 16 ? 8 : 4, kVectors = 3;  // AVX-512 has twice the registers
 constexpr int kSparseRows = kRows / 2, kSparseVectors = 4;
 
-// A layer with so few inputs or outputs has matrices that are narrower than a vector. Tiles of this shape suit them.
-constexpr int kFew = 4, kFewRows = 2, kFewVectors = 2;
+// Tiles of this shape suit layers with kFew inputs or outputs.
+constexpr int kFewRows = 2, kFewVectors = 2;
 
 // --- what becomes of the sums ---
 
@@ -29,13 +29,14 @@ struct Outputs {
   float* y;
   int64_t stride;
   bool relu;
+  Order order{};
 
   Vector start(int64_t i, int64_t j, int64_t count) const {
     will_write(y, (i + kRowsAhead) * stride + j);
     return load(bias + j, count);
   }
   void take(int64_t i, int64_t j, Vector sums, int64_t count) const {
-    store(relu ? sums.zero_if_negative() : sums, y + i * stride + j, count);
+    store(relu ? sums.zero_if_negative() : sums, y + order[i] * stride + j, count);
   }
 };
 
@@ -105,11 +106,18 @@ void forward(const Linear& layer, const float* x, float* y, Range rows, Range ou
                             Outputs{layer.bias, y, layer.outputs, relu});
 }
 
+template <int block, int vectors>
+void forward_listed(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
+  const Order order{x.row_order.data()};
+  multiply<block, vectors>(Strided<false>{x.x, layer.inputs, order}, rows,
+                           Second<false>{layer.weight, layer.outputs, layer.inputs}, outputs,
+                           ListedTerms{x.columns_used.data(), x.columns_count.data(), x.columns, block},
+                           Outputs{layer.bias, y, layer.outputs, relu, order});
+}
+
 void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu) {
-  multiply<kSparseRows, kSparseVectors>(
-      Strided<false>{x.x, layer.inputs}, rows, Second<false>{layer.weight, layer.outputs, layer.inputs}, outputs,
-      ListedTerms{x.columns_used.data(), x.columns_count.data(), x.columns, kSparseRows},
-      Outputs{layer.bias, y, layer.outputs, relu});
+  if (x.block == kSparseRows) forward_listed<kSparseRows, kSparseVectors>(layer, x, y, rows, outputs, relu);
+  else forward_listed<kRows, kVectors>(layer, x, y, rows, outputs, relu);
 }
 
 void backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, Range rows, Range inputs,
@@ -168,14 +176,14 @@ void update_bias(const Linear& layer, const float* gradient, int64_t n, const Mo
 
 // --- which inputs are not 0 ---
 
-int32_t columns_used(const float* x, int64_t rows, int64_t columns, int32_t* used) {
-  int32_t count = 0;
+int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used) {
+  int32_t found = 0;
   for (int64_t j = 0; j < columns; j += kWidth) {
     uint32_t bits = 0;
-    for (int64_t i = 0; i < rows; ++i) bits |= load(x + i * columns + j, columns - j).nonzero();
-    for (; bits != 0; bits &= bits - 1) used[count++] = static_cast<int32_t>(j) + __builtin_ctz(bits);
+    for (int64_t i = 0; i < count; ++i) bits |= load(x + rows[i] * columns + j, columns - j).nonzero();
+    for (; bits != 0; bits &= bits - 1) used[found++] = static_cast<int32_t>(j) + __builtin_ctz(bits);
   }
-  return count;
+  return found;
 }
 
 void rows_used(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts) {
@@ -241,7 +249,7 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,   kSparseRows,  forward,       forward_sparse, backward, update, update_sparse,
-    update_bias, columns_used, rows_used, cross_entropy};
+    kWidth,        kSparseRows, kRows,        forward,   forward_sparse, backward, update,
+    update_sparse, update_bias, columns_used, rows_used, cross_entropy};
 
 }  // namespace aae

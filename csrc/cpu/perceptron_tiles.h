@@ -25,12 +25,19 @@ float* buffer(int64_t size) {
   return reinterpret_cast<float*>(memory.data());
 }
 
+// Rows in another order than their own, if one is given.
+struct Order {
+  const int32_t* rows = nullptr;
+  int64_t operator[](int64_t i) const { return rows == nullptr ? i : rows[i]; }
+};
+
 // A matrix to read element by element, row-major with rows of `stride`, or the transpose of one.
 template <bool transposed>
 struct Strided {
   const float* data;
   int64_t stride;
-  const float* row(int64_t i) const { return data + (transposed ? i : i * stride); }
+  Order order{};
+  const float* row(int64_t i) const { return data + (transposed ? order[i] : order[i] * stride); }
   int64_t step() const { return transposed ? stride : 1; }  // from one element of a row to the next
 };
 

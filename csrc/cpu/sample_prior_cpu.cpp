@@ -10,8 +10,9 @@
 namespace aae {
 namespace {
 
-// Blocks at a time: enough to fill any vector, and what is made of them stays in the first-level cache.
-constexpr uint64_t kTile = 256;
+// Blocks at a time: enough that the loops' ends do not count, and what is made of them stays in the first-level
+// cache.
+constexpr uint64_t kTile = 512;
 
 // A second thread pays for itself from kParallel elements on; threads take kPart elements at a time.
 constexpr uint64_t kParallel = 1 << 16;
@@ -25,7 +26,7 @@ struct TileWords {
 // --- words to samples -----------------------------------------------------------------------------
 
 // Two loops, because a processor looks ahead over more turns of a short loop than of a long one.
-AAE_HD void normal_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std) {
+AAE_HD void scaled_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std) {
   alignas(64) float squared_radii[2 * kTile];
   for (uint64_t i = 0; i < pairs; ++i) squared_radii[i] = squared_radius(x[i]);
   for (uint64_t i = 0; i < pairs; ++i) {
@@ -33,6 +34,11 @@ AAE_HD void normal_pairs(const uint32_t* x, const uint32_t* y, float* out, uint6
     out[2 * i] = z.first;
     out[2 * i + 1] = z.second;
   }
+}
+
+AAE_HD void normal_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std) {
+  if (std == 1.0f) return scaled_pairs(x, y, out, pairs, 1.0f);  // compiled without the multiplications
+  scaled_pairs(x, y, out, pairs, std);
 }
 
 AAE_HD void uniform_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound) {
@@ -81,7 +87,7 @@ AAE_FOR_EACH_ISA(classes_of_words, (const uint32_t* x, int64_t* out, uint64_t ro
 
 void element_tile(const Prior& prior, const Draw& draw, uint64_t first_block, uint64_t blocks, float* out) {
   TileWords words;
-  pair_words(draw, first_block, blocks, words.x, words.y);
+  pair_words(draw, first_block, blocks, words.x, words.y, out);
   if (prior.kind == PriorKind::normal)
     normal_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.std);
   else

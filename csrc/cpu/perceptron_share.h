@@ -1,0 +1,61 @@
+// How the loops of a perceptron are shared out to threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "perceptron_isa.h"
+#include "threads.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace aae {
+
+// Numbers below the normal range count as 0 while this lives. Adam's moments of pixels that are always empty decay
+// into hundreds of thousands of them, and each would cost tens of cycles.
+class FlushDenormals {
+ public:
+#if defined(__x86_64__)
+  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#elif defined(__aarch64__)
+  FlushDenormals() {
+    asm volatile("mrs %0, fpcr" : "=r"(before_));
+    asm volatile("msr fpcr, %0" : : "r"(before_ | uint64_t{1} << 24));
+  }
+  ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  uint64_t before_;
+#endif
+};
+
+enum class By { rows, columns };
+
+// Part `part` of `parts` of [0, size), cut at multiples of `unit`.
+inline Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
+  const int64_t units = (size + unit - 1) / unit;
+  return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
+}
+
+// Shares [0, rows) x [0, columns) out: `by` rows or by columns, but by the other where there are too few of them.
+template <class Loop>
+void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
+  constexpr int64_t kRows = 16;
+  const int64_t parts = threads(), width = perceptron_loops().width;
+  const bool few_rows = rows < 2 * parts * kRows, few_columns = columns < 2 * parts * width;
+  const bool by_rows = few_columns || (by == By::rows && !few_rows);
+  parallel_for(parts, [&](int64_t part) {
+    const FlushDenormals flush;
+    const Range r = by_rows ? cut(rows, kRows, part, parts) : Range{0, rows};
+    const Range c = by_rows ? Range{0, columns} : cut(columns, width, part, parts);
+    if (r.begin < r.end && c.begin < c.end) loop(r, c);
+  });
+}
+
+}  // namespace aae
