@@ -143,6 +143,20 @@ def test_leaving_zeros_out_changes_nothing(sizes, n, density):
     assert same(train(sizes, n, density, sparse=True), train(sizes, n, density, sparse=False))
 
 
+@settings(deadline=None, max_examples=25)
+@given(codes=st.integers(2, 4), hidden=st.integers(5, 70), outputs=st.integers(5, 70), n=st.integers(2, 40))
+def test_rows_do_not_depend_on_each_other(codes, hidden, outputs, n):
+    """Codes are taken in the order of their directions; which others there are, and what, changes no row."""
+    perceptron = Perceptron(network([codes, hidden, outputs]))
+    x = inputs(n, codes) - 0.5
+    expected = perceptron.forward(x).clone()
+    turned = x.flip(0)
+    assert torch.equal(perceptron.forward(turned), expected.flip(0))
+    for row, value in enumerate((math.nan, math.inf)):
+        x[row] = value
+    assert torch.equal(perceptron.forward(x)[2:], expected[2:])
+
+
 def test_cross_entropy_over_the_whole_range():
     """Float64 says what the loss and its gradient are, from logits that saturate to those around 0."""
     logits = torch.cat([torch.linspace(-120, 120, 4001), torch.linspace(-1e-3, 1e-3, 100)]).reshape(-1, 1)
