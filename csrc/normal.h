@@ -99,10 +99,19 @@ AAE_HD float log32(float u) {
   return fma32(static_cast<float>(shifted), 0x1.62e430p-24f, p);  // e ln 2
 }
 
-// Cosine and sine of 2 pi x / 2^32. The quadrants, the two highest bits of x + 2^29, are shifted out of the integer,
-// so the reduction is exact.
-AAE_HD Pair cos_sin_turn(uint32_t x) {
-  const uint32_t turned = x + (1u << 29);
+// A float, negated where `sign` is the highest bit and not 0. A minus would not do for zeros: compilers take it into
+// an fma, whose zero then has the other sign.
+AAE_HD float with_sign(float a, uint32_t sign) { return float_of(bits_of(a) ^ static_cast<int32_t>(sign)); }
+
+// Cosine and sine of an angle, but for one sign of both, which a factor of both may take on instead.
+struct Direction {
+  float cos, sin;
+  uint32_t sign;
+};
+
+// The angle 2 pi x / 2^32. The quadrants, the two highest bits of x + 2^29, are shifted out of the integer, so the
+// reduction is exact.
+AAE_HD Direction direction(uint32_t x) {
   const float t = static_cast<float>(static_cast<int32_t>(x << 2)) * 0x1p-32f;  // [-1/2, 1/2] of a quadrant
   const float z = t * t;
 
@@ -118,20 +127,25 @@ AAE_HD Pair cos_sin_turn(uint32_t x) {
   c = fma32(c, z, -0x1.3bd3ccp+0f);
   c = fma32(c, z, 1.0f);
 
-  const bool swap = turned & 0x40000000u;
-  const uint32_t cos_sign = (turned + 0x40000000u) & 0x80000000u;
-  const uint32_t sin_sign = turned & 0x80000000u;
-  return {float_of(bits_of(swap ? s : c) ^ static_cast<int32_t>(cos_sign)),
-          float_of(bits_of(swap ? c : s) ^ static_cast<int32_t>(sin_sign))};
+  constexpr uint32_t kSign = 0x80000000u;
+  const uint32_t turned = x + (1u << 29);
+  const bool odd_quadrant = turned & 0x40000000u;
+  return {odd_quadrant ? with_sign(s, kSign) : c, odd_quadrant ? c : s, turned & kSign};
+}
+
+// Cosine and sine of 2 pi x / 2^32.
+AAE_HD Pair cos_sin_turn(uint32_t x) {
+  const Direction to = direction(x);
+  return {with_sign(to.cos, to.sign), with_sign(to.sin, to.sign)};
 }
 
 // The two halves of Box-Muller, for loops that take one after the other.
 AAE_HD float squared_radius(uint32_t x) { return -2.0f * log32(uniform(x)); }
 
 AAE_HD Pair on_circle(float squared_radius, uint32_t y, float std) {
-  const float radius = sqrt32(squared_radius);
-  const Pair direction = cos_sin_turn(y);
-  return {radius * direction.first * std, radius * direction.second * std};
+  const Direction to = direction(y);
+  const float radius = with_sign(sqrt32(squared_radius), to.sign);
+  return {radius * to.cos * std, radius * to.sin * std};
 }
 
 // Two words to two independent normals of standard deviation `std`.

@@ -59,8 +59,8 @@ class Perceptron {
   void backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam, bool to_inputs);
 
  private:
-  bool leaves_out(std::size_t layer) const;
-  void find_columns(std::size_t layer, int64_t n);
+  // Finds where the n inputs of a layer are not 0, if it is one that may leave zeros out; whether that pays.
+  bool leaves_out(std::size_t layer, int64_t n);
 
   std::vector<Linear> layers_;
   bool sparse_;

@@ -10,7 +10,7 @@ namespace aae {
 
 // The inputs x [rows, columns] of a layer, and lists of what is used of them, which a block of rows or columns shares.
 struct SparseInputs {
-  // For each block of rows the columns used. With `codes`, [rows, width], the blocks are of rows whose codes lie in
+  // Takes other inputs, and for each block of their rows finds the columns used. With `codes`, [rows, width], the blocks are of rows whose codes lie in
   // similar directions; only the first two numbers of a code count.
   void find_columns(const float* x, int64_t rows, int64_t columns, int64_t block, const float* codes, int64_t width);
 

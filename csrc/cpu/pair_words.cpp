@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "isa.h"
+#include "prefetch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -31,9 +32,6 @@ void pair_words_portable(Draw draw, uint64_t first_block, uint64_t blocks, uint3
 struct RoundKeys {
   uint64_t k0[10], k1[10];
 };
-
-// A line that is going to be written.
-AAE_HD void fetch(const float* line) { __builtin_prefetch(line, 1); }
 
 RoundKeys round_keys(uint64_t seed) {
   RoundKeys keys;
@@ -86,7 +84,7 @@ __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t fi
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
       const uint64_t block = i + 8 * v;
-      if (samples != nullptr) fetch(samples + 4 * block), fetch(samples + 4 * block + 16);
+      if (samples != nullptr) will_write(samples, 4 * block), will_write(samples, 4 * block + 16);
       const __m512i p0 = _mm512_mul_epu32(m0, x0[v]), p1 = _mm512_mul_epu32(m1, x2[v]);
       const __m512i high = _mm512_mask_shuffle_epi32(p0, even, p1, _MM_PERM_DDBB);
       const __m512i x1_x3 = _mm512_mask_shuffle_epi32(x1[v], odd, x3[v], _MM_PERM_CCAA);
@@ -106,7 +104,7 @@ __attribute__((target("avx2"))) void pair_words_avx2(Draw draw, uint64_t first_b
   const __m256i lanes = _mm256_setr_epi64x(0, 1, 2, 3);
   __m256i index = _mm256_add_epi64(_mm256_set1_epi64x(static_cast<int64_t>(first_block)), lanes);
   for (uint64_t i = 0; i < blocks; i += 4) {
-    if (samples != nullptr) fetch(samples + 4 * i);
+    if (samples != nullptr) will_write(samples, 4 * i);
     __m256i x0 = index, x1 = c1, x2 = c2, x3 = c3;
     index = _mm256_add_epi64(index, _mm256_set1_epi64x(4));
 #pragma GCC unroll 10

@@ -19,18 +19,16 @@ const PerceptronLoops& perceptron_loops() {
 
 namespace {
 
-const PerceptronLoops& loops() { return perceptron_loops(); }
-
 // y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`. Each thread reads columns of the
 // weight of its own.
 void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu) {
   share(By::columns, n, layer.outputs,
-        [&](Range rows, Range outputs) { loops().forward(layer, x, y, rows, outputs, relu); });
+        [&](Range rows, Range outputs) { perceptron_loops().forward(layer, x, y, rows, outputs, relu); });
 }
 
 void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool relu) {
   share(By::columns, x.rows, layer.outputs,
-        [&](Range rows, Range outputs) { loops().forward_sparse(layer, x, y, rows, outputs, relu); });
+        [&](Range rows, Range outputs) { perceptron_loops().forward_sparse(layer, x, y, rows, outputs, relu); });
 }
 
 // From gradient [n, outputs] in a layer's outputs to that in its inputs [n, inputs]. If `relu`, x [n, inputs] came out
@@ -38,7 +36,7 @@ void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool r
 void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
                      bool relu) {
   share(By::columns, n, layer.inputs, [&](Range rows, Range inputs) {
-    loops().backward(layer, gradient, x, in_inputs, rows, inputs, relu);
+    perceptron_loops().backward(layer, gradient, x, in_inputs, rows, inputs, relu);
   });
 }
 
@@ -47,8 +45,8 @@ void linear_backward(const Linear& layer, const float* gradient, const float* x,
 void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
                    const AdamStep& adam) {
   share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    loops().update(layer, x, gradient, n, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) loops().update_bias(layer, gradient, n, moments, adam, outputs);
+    perceptron_loops().update(layer, x, gradient, n, moments, adam, inputs, outputs);
+    if (inputs.begin == 0) perceptron_loops().update_bias(layer, gradient, n, moments, adam, outputs);
   });
 }
 
@@ -56,8 +54,8 @@ void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, 
                    const AdamStep& adam) {
   x.find_rows(n);
   share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) loops().update_bias(layer, gradient, n, moments, adam, outputs);
+    perceptron_loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
+    if (inputs.begin == 0) perceptron_loops().update_bias(layer, gradient, n, moments, adam, outputs);
   });
 }
 
@@ -70,15 +68,15 @@ AdamStep Adam::next_step() {
           static_cast<float>(std::pow(1 - std::pow(beta2, steps), -0.5)), 1e-8f};
 }
 
-bool Perceptron::leaves_out(size_t i) const {
-  return i == 0 ? sparse_ : layers_[i].inputs > kFew && layers_[i].outputs > kFew;
-}
-
-void Perceptron::find_columns(size_t i, int64_t n) {
+bool Perceptron::leaves_out(size_t i, int64_t n) {
+  const Linear& layer = layers_[i];
+  if (i == 0 ? !sparse_ : layer.inputs <= kFew || layer.outputs <= kFew) return false;
   // Behind a code of two numbers a ReLU lets through a half-plane, so codes in similar directions use the same units.
   const bool behind_code = i > 0 && layers_[i - 1].inputs >= 2 && layers_[i - 1].inputs <= kFew;
-  sparse_inputs_[i].find_columns(inputs_[i], n, layers_[i].inputs, i == 0 ? loops().sparse_block : loops().block,
-                                 behind_code ? inputs_[i - 1] : nullptr, behind_code ? layers_[i - 1].inputs : 0);
+  const int64_t block = i == 0 ? perceptron_loops().sparse_block : perceptron_loops().block;
+  sparse_inputs_[i].find_columns(inputs_[i], n, layer.inputs, block, behind_code ? inputs_[i - 1] : nullptr,
+                                 behind_code ? layers_[i - 1].inputs : 0);
+  return i == 0 || sparse_inputs_[i].few_columns_used();
 }
 
 void Perceptron::forward(const float* x, int64_t n, const std::vector<float*>& outputs) {
@@ -86,11 +84,8 @@ void Perceptron::forward(const float* x, int64_t n, const std::vector<float*>& o
   inputs_.assign(1, x);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const bool relu = i + 1 < layers_.size();
-    if (leaves_out(i)) find_columns(i, n);
-    if (leaves_out(i) && (i == 0 || sparse_inputs_[i].few_columns_used()))
-      linear_forward(layers_[i], sparse_inputs_[i], outputs[i], relu);
-    else
-      linear_forward(layers_[i], inputs_[i], outputs[i], n, relu);
+    if (leaves_out(i, n)) linear_forward(layers_[i], sparse_inputs_[i], outputs[i], relu);
+    else linear_forward(layers_[i], inputs_[i], outputs[i], n, relu);
     inputs_.push_back(outputs[i]);
   }
 }
@@ -111,7 +106,7 @@ void Perceptron::backward(const float* gradient, int64_t n, const std::vector<fl
 double cross_entropy(float* logits, const float* targets, float target, int64_t n, int64_t outputs, float scale) {
   std::vector<double> losses(n);
   share(By::rows, n, 1, [&](Range rows, Range) {
-    loops().cross_entropy(logits, targets, target, outputs, scale, rows, losses.data());
+    perceptron_loops().cross_entropy(logits, targets, target, outputs, scale, rows, losses.data());
   });
   double sum = 0.0;
   for (double loss : losses) sum += loss;

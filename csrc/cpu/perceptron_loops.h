@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "perceptron_tiles.h"
+#include "prefetch.h"
 
 namespace aae {
 namespace {
@@ -16,12 +17,8 @@ constexpr int kFewRows = 2, kFewVectors = 2;
 
 // --- what becomes of the sums ---
 
-// Fetches the cache line of p[i], if there is such an element, to be written. What another thread has read or written
-// since takes longer to come than a tile to compute.
-inline void will_write(const float* p, int64_t i) {
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(p) + i * sizeof(float)), 1);
-}
-
+// What a tile writes is fetched as many rows ahead: lines that another thread has read or written since take longer to
+// come than a tile to compute.
 constexpr int64_t kRowsAhead = 4;  // measured
 
 struct Outputs {

@@ -18,12 +18,12 @@ float direction(float x, float y) {
 
 }  // namespace
 
-void SparseInputs::find_columns(const float* inputs, int64_t n, int64_t width_of_x, int64_t size, const float* codes,
-                                int64_t width) {
-  x = inputs;
-  rows = n;
-  columns = width_of_x;
-  block = size;
+void SparseInputs::find_columns(const float* new_x, int64_t new_rows, int64_t new_columns, int64_t new_block,
+                                const float* codes, int64_t width) {
+  x = new_x;
+  rows = new_rows;
+  columns = new_columns;
+  block = new_block;
   row_order.resize(rows);
   std::iota(row_order.begin(), row_order.end(), 0);
   if (codes != nullptr) {

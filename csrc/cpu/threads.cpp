@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -25,7 +26,10 @@ void pause_core() {
 // Long enough to last from one kernel of a training step to the next, short enough to leave the core to others.
 constexpr int kSpins = 10000;
 
-int usable_cores() {
+// OMP_NUM_THREADS, which says so to PyTorch and most others too, or the cores that this process may use.
+int default_threads() {
+  const char* const wanted = std::getenv("OMP_NUM_THREADS");
+  if (wanted != nullptr && std::atoi(wanted) > 0) return std::atoi(wanted);
 #if defined(__linux__)
   cpu_set_t cores;
   if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
@@ -59,6 +63,7 @@ class Pool {
     parts_ = parts;
     part_ = &part;
     running_.store(count_ - 1, std::memory_order_relaxed);
+    next_.store(count_, std::memory_order_relaxed);
     bool sleepers;
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -75,7 +80,7 @@ class Pool {
 
  private:
   void run_parts(int id) {
-    for (int64_t i = id; i < parts_; i += count_) (*part_)(i);
+    for (int64_t i = id; i < parts_; i = next_.fetch_add(1, std::memory_order_relaxed)) (*part_)(i);
   }
 
   void work(int id) {
@@ -102,11 +107,12 @@ class Pool {
   int sleeping_ = 0;
   bool stopped_ = false;
   std::atomic<int> running_{0};
+  std::atomic<int64_t> next_{0};  // the part that nobody has taken yet, after each thread's first
   int64_t parts_ = 0;
   const std::function<void(int64_t)>* part_ = nullptr;
 };
 
-std::atomic<int> limit{0};  // 0: as many as there are cores
+std::atomic<int> limit{0};  // 0: the default
 std::mutex* busy = new std::mutex;  // held while a loop runs
 Pool* pool = nullptr;               // never destroyed at exit, when its threads may already be gone
 
@@ -119,8 +125,9 @@ void forget_pool() {
 }  // namespace
 
 int threads() {
+  static const int by_default = default_threads();
   const int count = limit.load();
-  return count > 0 ? count : usable_cores();
+  return count > 0 ? count : by_default;
 }
 
 void set_threads(int count) { limit.store(count); }

@@ -16,6 +16,7 @@ from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 PRIORS = [NormalPrior(2), NormalPrior(5), UniformPrior(3), MixturePrior(), SwissRollPrior()]
 LONG = 100_000  # values: long enough for several threads
+CORES = len(os.sched_getaffinity(0))
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +44,16 @@ def test_any_number_of_threads_gives_the_same_bits(prior, rows, offset, count):
     assert torch.equal(sample(prior, 0, rows, offset), alone)
 
 
-def test_at_first_as_many_threads_as_cores():
+@pytest.mark.parametrize("wanted, got", [(None, CORES), ("3", 3), ("many", CORES)])
+def test_at_first_as_many_threads_as_cores_or_as_the_environment_says(wanted, got):
     """In a process of its own, because tests that run side by side have one thread each."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": wanted} if wanted else {}
     code = "import aae_native; print(aae_native.get_threads())"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert int(printed) == len(os.sched_getaffinity(0))
+    printed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert int(printed) == got
 
 
 def test_set_threads_refuses_none():
