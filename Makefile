@@ -22,8 +22,8 @@ help:          ## list the targets
 
 env: $(VENV)/.requirements $(VENV)/.extension   ## the environment: .venv, locked requirements, the extension
 
-repro: env     ## the whole default experiment, from the raw data to report/index.html
-	dvc repro
+repro: env     ## the whole default experiment, from the raw data to report/index.html (JOBS=1: one run at a time)
+	python -m pipeline.repro $(if $(JOBS),--jobs $(JOBS))
 
 study: env     ## the experiment over five seeds; trains only the runs that are missing
 	dvc exp run -S 'seeds=[0,1,2,3,4]'

@@ -1,8 +1,8 @@
 """The floor: what the measures are of a model whose codes are the prior's."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
+import aae_native
 import numpy as np
 
 from aae.distances import code_metrics
@@ -23,7 +23,7 @@ def floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, d
     def measure(i: int) -> dict:
         return flatten(code_metrics(evaluation_sample(prior, target.n, 0, FLOOR + i), target))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy lets others run while it computes
+    with ThreadPoolExecutor(aae_native.get_threads()) as pool:  # NumPy lets others run while it computes
         rows = list(pool.map(measure, range(repetitions)))
     floor = {}
     for name in rows[0]:

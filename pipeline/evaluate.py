@@ -1,9 +1,9 @@
 """Stage `evaluate`: one run on the test images in numbers, every snapshot in full and the codes of every epoch."""
 
-import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
+import aae_native
 import numpy as np
 import torch
 
@@ -48,7 +48,7 @@ def main() -> None:
 
     # Snapshots and epochs share the cores, one each: there are more of them than a product has work for threads.
     torch.set_num_threads(1)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(aae_native.get_threads()) as pool:
         curves = list(pool.map(measure, *zip(*snapshots.items(), strict=True)))
         match = match_of_epochs(run, params.code_size, target, seed, pool)
     flat = [flatten(metrics) for metrics in curves]

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+STAGES_OF_A_RUN = ("train", "evaluate", "render")
 pytestmark = pytest.mark.xdist_group("repro")  # one worker runs them all, in order
 
 
@@ -115,10 +116,38 @@ def test_plots(repository):
 def test_a_new_seed_trains_only_its_own_runs(repository):
     repository.edit("seeds: [0]", "seeds: [0, 1]")
     stages = ran_stages(repository.run("dvc", "repro"))
-    assert stages == {f"{stage}@{model}-1" for stage in ("train", "evaluate", "render") for model in ("aae", "vae")} | {
+    assert stages == {f"{stage}@{model}-1" for stage in STAGES_OF_A_RUN for model in ("aae", "vae")} | {
         "summarize",
         "report",
     }
+
+
+def test_runs_side_by_side_are_those_that_dvc_makes_one_by_one(repository):
+    repository.edit("seeds: [0]", "seeds: [0, 2]")
+    output = repository.run("python", "-m", "pipeline.repro", "--jobs", "3")
+    assert ran_stages(output) == {f"{stage}@{model}-2" for stage in STAGES_OF_A_RUN for model in ("aae", "vae")} | {
+        "summarize",
+        "report",
+    }
+    assert ran_stages(repository.run("dvc", "repro")) == set()
+    together = contents(repository)
+    repository.run("dvc", "repro", "--force", "--single-item", "train@aae-2", "train@vae-2")
+    assert contents(repository) == together
+
+
+def test_a_failure_among_runs_side_by_side_leaves_the_others(repository):
+    repository.edit("seeds: [0]", "seeds: [3]")
+    repository.edit("widths: [16]\n  autoencoder:\n    learning_rate: 0.001", "widths: [16]\n  autoencoder:\n    learning_rate: 1.0e+30")
+    output = repository.run("python", "-m", "pipeline.repro", status=1)
+    assert "error: vae-3: " in output
+    assert "Traceback" not in output
+    assert "evaluate@aae-3" in ran_stages(output)
+    assert "evaluate@vae-3" not in ran_stages(output)
+
+
+def test_jobs_must_be_one_or_more(repository):
+    output = repository.run("python", "-m", "pipeline.repro", "--jobs", "0", status=1)
+    assert output == "error: --jobs: must be at least 1; found 0\n"
 
 
 def test_a_models_parameter_retrains_that_model_only(repository):

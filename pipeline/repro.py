@@ -1,0 +1,84 @@
+"""`dvc repro` with runs side by side, which is what `make repro` does.
+
+DVC makes one stage after another. Runs do not need each other, and two trainings on a core each are done sooner than
+one after the other on both. So the stages of each run are a `dvc repro` of their own, as many at a time as there are
+cores; DVC's locks allow for that. The floor, which needs no run, takes its turn among them. What is left is for one
+more `dvc repro`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+from aae.errors import InputError
+from pipeline.cli import run_stage
+from pipeline.params import MODELS, load_params
+from pipeline.paths import run_name
+
+DVC = (sys.executable, "-m", "dvc")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="`dvc repro` with runs side by side")
+    parser.add_argument("--jobs", type=int, help="how many at a time; one a core by default, and one alone on a GPU")
+    jobs = parser.parse_args().jobs
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs: must be at least 1; found {jobs}")
+    params = load_params()
+    if subprocess.run([*DVC, "status", "--quiet"]).returncode:
+        repro("prepare")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        fitting = 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
+        runs = [run_name(model, seed) for model in MODELS for seed in params.seeds]
+        targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs] + [["floor"]]
+        jobs = min(len(targets), jobs or fitting)
+        if jobs > 1:
+            side_by_side(targets, jobs, cores)
+    repro()
+
+
+def repro(*arguments: str, **environment: str) -> None:
+    """`dvc repro`, which says itself what is wrong; its failure is this program's."""
+    if subprocess.run([*DVC, "--wait-for-lock", "repro", *arguments], env=os.environ | environment).returncode:
+        sys.exit(1)
+
+
+def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
+    """`jobs` of the lists of stages at a time, each list in its order; their processes share the cores equally."""
+    places = SimpleQueue()  # lines of the terminal, one for each job's progress bar
+    for place in range(jobs):
+        places.put(place)
+
+    def make(stages: list[str]) -> None:
+        place = places.get()
+        try:
+            threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))
+            repro("--single-item", *stages, OMP_NUM_THREADS=threads, TQDM_POSITION=str(place))
+        finally:
+            places.put(place)
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        done = [pool.submit(make, stages) for stages in targets]
+        failures = [error for future in done if (error := future.exception())]
+    except KeyboardInterrupt:  # the terminal tells all processes, and trainings answer with a checkpoint and a line
+        pool.shutdown(cancel_futures=True)
+        sys.exit(1)
+    if failures:
+        raise failures[0]
+
+
+def trains_on_gpu(device: str) -> bool:
+    """Whether a training has a GPU, which it fills better alone and is timed on."""
+    if device == "cpu":
+        return False
+    import torch  # takes seconds, so only where the answer needs it
+
+    return torch.cuda.is_available()
+
+
+if __name__ == "__main__":
+    run_stage(main)
