@@ -10,8 +10,8 @@ namespace aae {
 
 // The inputs x [rows, columns] of a layer, and lists of what is used of them, which a block of rows or columns shares.
 struct SparseInputs {
-  // Takes other inputs, and for each block of their rows finds the columns used. With `codes`, [rows, width], the blocks are of rows whose codes lie in
-  // similar directions; only the first two numbers of a code count.
+  // Takes other inputs, and for each block of their rows finds the columns used. With `codes`, [rows, width], the
+  // blocks are of rows whose codes lie in similar directions; only the first two numbers of a code count.
   void find_columns(const float* x, int64_t rows, int64_t columns, int64_t block, const float* codes, int64_t width);
 
   // For each block of columns the rows used, among the last n rows of x, which x is from then on.

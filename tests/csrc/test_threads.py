@@ -44,7 +44,7 @@ def test_any_number_of_threads_gives_the_same_bits(prior, rows, offset, count):
     assert torch.equal(sample(prior, 0, rows, offset), alone)
 
 
-@pytest.mark.parametrize("wanted, got", [(None, CORES), ("3", 3), ("many", CORES)])
+@pytest.mark.parametrize(("wanted", "got"), [(None, CORES), ("3", 3), ("many", CORES)])
 def test_at_first_as_many_threads_as_cores_or_as_the_environment_says(wanted, got):
     """In a process of its own, because tests that run side by side have one thread each."""
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}

@@ -137,7 +137,8 @@ def test_runs_side_by_side_are_those_that_dvc_makes_one_by_one(repository):
 
 def test_a_failure_among_runs_side_by_side_leaves_the_others(repository):
     repository.edit("seeds: [0]", "seeds: [3]")
-    repository.edit("widths: [16]\n  autoencoder:\n    learning_rate: 0.001", "widths: [16]\n  autoencoder:\n    learning_rate: 1.0e+30")
+    before = "widths: [16]\n  autoencoder:\n    learning_rate: "  # the VAE's: the AAE's stands behind a comment
+    repository.edit(before + "0.001", before + "1.0e+30")
     output = repository.run("python", "-m", "pipeline.repro", status=1)
     assert "error: vae-3: " in output
     assert "Traceback" not in output
