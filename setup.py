@@ -85,14 +85,17 @@ class Toolkit:
         architectures = [f"sm_{number}" for number in capabilities] + [f"compute_{capabilities[-1]}"]
         return cls(nvcc, version, architectures, libraries)
 
-    def compile(self, files: list[str], folder: Path) -> list[str]:
-        """Compiles .cu files to objects in `folder`, which it returns."""
+    def compile(self, files: list[str], folder: Path) -> str:
+        """Compiles .cu files to one object in `folder`, which it returns."""
         folder.mkdir(parents=True, exist_ok=True)
+        unit = folder / "cuda.cu"  # one for all files, because headers take most of the time, once an architecture
+        unit.write_text("".join(f"#include {quoted(str(ROOT / file))}\n" for file in files))
         targets = [f"-gencode=arch={code.replace('sm', 'compute')},code={code}" for code in self.architectures]
-        command = [self.nvcc, *NVCC_FLAGS, *targets, "-Xcompiler=-fPIC", "--threads=0", f"-odir={folder}", "-c", *files]
+        built = ["-c", unit, "-o", unit.with_suffix(".o")]
+        command = [self.nvcc, *NVCC_FLAGS, *targets, "-Xcompiler=-fPIC", "--threads=0", *built]
         if subprocess.run(command, cwd=ROOT).returncode:
             raise SystemExit("setup.py: nvcc failed (see above); AAE_CUDA=0 builds without CUDA")
-        return [str(folder / Path(file).with_suffix(".o").name) for file in files]
+        return str(unit.with_suffix(".o"))
 
 
 class BuildExtension(build_ext):
@@ -106,7 +109,7 @@ class BuildExtension(build_ext):
     def build_extension(self, extension):
         toolkit, reason = self.choose_toolkit()
         if toolkit:
-            extension.extra_objects = toolkit.compile(sources("*.cu"), Path(self.build_temp).resolve())
+            extension.extra_objects = [toolkit.compile(sources("*.cu"), Path(self.build_temp).resolve())]
             extension.library_dirs += toolkit.library_folders
             extension.libraries += ["cudart_static", "rt", "dl", "pthread"]
             extension.define_macros += [

@@ -8,6 +8,7 @@ more `dvc repro`.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
 
 def trains_on_gpu(device: str) -> bool:
     """Whether a training has a GPU, which it fills better alone and is timed on."""
-    if device == "cpu":
+    if device == "cpu" or shutil.which("nvidia-smi") is None:
         return False
     import torch  # takes seconds, so only where the answer needs it
 
