@@ -9,10 +9,12 @@ more `dvc repro`.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Event
 
 from aae.errors import InputError
 from pipeline.cli import run_stage
@@ -20,6 +22,7 @@ from pipeline.params import MODELS, load_params
 from pipeline.paths import run_name
 
 DVC = (sys.executable, "-m", "dvc")
+interrupted = Event()
 
 
 def main() -> None:
@@ -29,6 +32,8 @@ def main() -> None:
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: must be at least 1; found {jobs}")
     params = load_params()
+    # Ctrl-C tells what runs, too, and trainings answer with a checkpoint and a line; then nothing else is begun.
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     if subprocess.run([*DVC, "status", "--quiet"]).returncode:
         repro("prepare")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -43,7 +48,8 @@ def main() -> None:
 
 def repro(*arguments: str, **environment: str) -> None:
     """`dvc repro`, which says itself what is wrong; its failure is this program's."""
-    if subprocess.run([*DVC, "--wait-for-lock", "repro", *arguments], env=os.environ | environment).returncode:
+    command = [*DVC, "--wait-for-lock", "repro", *arguments]
+    if interrupted.is_set() or subprocess.run(command, env=os.environ | environment).returncode:
         sys.exit(1)
 
 
@@ -61,15 +67,10 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
         finally:
             places.put(place)
 
-    pool = ThreadPoolExecutor(jobs)
-    try:
+    with ThreadPoolExecutor(jobs) as pool:
         done = [pool.submit(make, stages) for stages in targets]
-        failures = [error for future in done if (error := future.exception())]
-    except KeyboardInterrupt:  # the terminal tells all processes, and trainings answer with a checkpoint and a line
-        pool.shutdown(cancel_futures=True)
-        sys.exit(1)
-    if failures:
-        raise failures[0]
+    for future in done:
+        future.result()  # or its failure
 
 
 def trains_on_gpu(device: str) -> bool:

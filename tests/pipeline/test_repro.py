@@ -4,7 +4,11 @@ The tests stand in the order in which a user comes to the commands, and share on
 """
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -144,6 +148,30 @@ def test_a_failure_among_runs_side_by_side_leaves_the_others(repository):
     assert "Traceback" not in output
     assert "evaluate@aae-3" in ran_stages(output)
     assert "evaluate@vae-3" not in ran_stages(output)
+
+
+def test_control_c_stops_all_runs_side_by_side(repository):
+    repository.edit("epochs: 2", "epochs: 1000000")
+    command = [sys.executable, "-m", "pipeline.repro", "--jobs", "2"]
+    process = subprocess.Popen(
+        command, cwd=repository.root, env=repository.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    output, training = "", set()
+    for line in process.stdout:  # a progress bar's line ends with a carriage return, which Python takes for an end
+        output += line
+        training |= set(re.findall(r"(...-0):.*it/s", line))
+        if len(training) == 2:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    output += process.communicate()[0]
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    for run in ("aae-0", "vae-0"):
+        assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` goes on from there", output)
+    assert "floor" not in ran_stages(output)
+    repository.run("rm", "-r", "scratch")
+    repository.run("dvc", "checkout", "--force")  # what the interrupted runs have published is nowhere else
 
 
 def test_jobs_must_be_one_or_more(repository):
