@@ -77,9 +77,9 @@ def trains_on_gpu(device: str) -> bool:
     """Whether a training has a GPU, which it fills better alone and is timed on."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return False
-    import torch  # takes seconds, so only where the answer needs it
+    from pipeline.train import choose_device  # brings PyTorch, which takes seconds: only where the answer needs it
 
-    return torch.cuda.is_available()
+    return choose_device(device).type == "cuda"
 
 
 if __name__ == "__main__":
