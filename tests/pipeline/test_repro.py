@@ -12,7 +12,6 @@ import sys
 
 import pytest
 
-STAGES_OF_A_RUN = ("train", "evaluate", "render")
 pytestmark = pytest.mark.xdist_group("repro")  # one worker runs them all, in order
 
 
@@ -33,6 +32,12 @@ def leave_as_committed(repository):
 
 def ran_stages(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def stages_of_a_new_seed(seed: int) -> set[str]:
+    """What one seed more makes necessary: its own runs, and what is made of all."""
+    runs = {f"{stage}@{model}-{seed}" for stage in ("train", "evaluate", "render") for model in ("aae", "vae")}
+    return runs | {"summarize", "report"}
 
 
 def contents(repository) -> dict[str, bytes]:
@@ -120,19 +125,13 @@ def test_plots(repository):
 def test_a_new_seed_trains_only_its_own_runs(repository):
     repository.edit("seeds: [0]", "seeds: [0, 1]")
     stages = ran_stages(repository.run("dvc", "repro"))
-    assert stages == {f"{stage}@{model}-1" for stage in STAGES_OF_A_RUN for model in ("aae", "vae")} | {
-        "summarize",
-        "report",
-    }
+    assert stages == stages_of_a_new_seed(1)
 
 
 def test_runs_side_by_side_are_those_that_dvc_makes_one_by_one(repository):
     repository.edit("seeds: [0]", "seeds: [0, 2]")
     output = repository.run("python", "-m", "pipeline.repro", "--jobs", "3")
-    assert ran_stages(output) == {f"{stage}@{model}-2" for stage in STAGES_OF_A_RUN for model in ("aae", "vae")} | {
-        "summarize",
-        "report",
-    }
+    assert ran_stages(output) == stages_of_a_new_seed(2)
     assert ran_stages(repository.run("dvc", "repro")) == set()
     together = contents(repository)
     repository.run("dvc", "repro", "--force", "--single-item", "train@aae-2", "train@vae-2")
