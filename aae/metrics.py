@@ -72,7 +72,8 @@ def kinds_of_codes(outputs: Tensor, code_size: int, noise: Tensor) -> dict[str, 
     if outputs.shape[1] == code_size:
         return {"": outputs}
     mean, log_variance = outputs.chunk(2, dim=1)
-    return {"": mean, "_sampled": mean + torch.exp(log_variance / 2) * noise}
+    std = torch.exp(log_variance.double() / 2).float()  # in float32, processors differ in its last bit
+    return {"": mean, "_sampled": mean + std * noise}
 
 
 def posterior_noise(code_size: int, n: int, seed: int, purpose: int = POSTERIOR_NOISE) -> Tensor:

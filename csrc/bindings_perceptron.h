@@ -60,6 +60,8 @@ inline void bind(py::module_& m) {
            },
            "gradient"_a, "n"_a, "in_inputs"_a, "adam"_a.none(true), "to_inputs"_a, release);
 
+  m.def("exponential", [](uintptr_t x, uintptr_t y, int64_t count) { aae::exponential(at(x), at(y), count); }, "x"_a,
+        "y"_a, "count"_a, release);
   m.def("cross_entropy",
         [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {
           return aae::cross_entropy(at(logits), at(targets), target, n, outputs, scale);

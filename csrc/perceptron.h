@@ -69,6 +69,10 @@ class Perceptron {
   int64_t n_ = 0;
 };
 
+// y [count] = e^x: e^-87 below x = -87, about where float32's normal range ends, and infinity from 88.5 on, shortly
+// before float32 does.
+void exponential(const float* x, float* y, int64_t count);
+
 // Binary cross-entropy in nats of logits [n, outputs] against targets [n, outputs] in [0, 1] (or the constant
 // `target`, if targets is null), summed. The gradient, times `scale`, takes the place of the logits.
 double cross_entropy(float* logits, const float* targets, float target, int64_t n, int64_t outputs, float scale);

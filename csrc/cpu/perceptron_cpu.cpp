@@ -103,6 +103,8 @@ void Perceptron::backward(const float* gradient, int64_t n, const std::vector<fl
   }
 }
 
+void exponential(const float* x, float* y, int64_t count) { perceptron_loops().exponential(x, y, {0, count}); }
+
 double cross_entropy(float* logits, const float* targets, float target, int64_t n, int64_t outputs, float scale) {
   std::vector<double> losses(n);
   share(By::rows, n, 1, [&](Range rows, Range) {

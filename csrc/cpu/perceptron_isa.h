@@ -31,6 +31,7 @@ struct PerceptronLoops {
   // For each block of `some` columns of x [rows, columns] the rows in which one is not 0, at used[block * rows], and
   // how many there are.
   void (*rows_used)(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts);
+  void (*exponential)(const float* x, float* y, Range some);
   void (*cross_entropy)(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
                         double* row_losses);
 };

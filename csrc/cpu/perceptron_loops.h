@@ -193,9 +193,9 @@ void rows_used(const float* x, int64_t rows, int64_t columns, Range some, int32_
     }
 }
 
-// --- binary cross-entropy ---
+// --- what losses are made of ---
 
-// e^x for x <= 0, by Cephes' expf: x = k ln 2 + r, and a polynomial in r.
+// e^x for x < 88.5, by Cephes' expf: x = k ln 2 + r, and a polynomial in r. Below -87 it is e^-87.
 AAE_HD float exp32(float x) {
   x = x < -87.0f ? -87.0f : x;
   const float k = fma32(x, 0x1.715476p+0f, 0x1.8p23f) - 0x1.8p23f;  // to the nearest integer
@@ -209,6 +209,10 @@ AAE_HD float exp32(float x) {
   p = fma32(p, r, 5.0000001201e-1f);
   p = fma32(r * r, p, r) + 1.0f;
   return float_of(bits_of(p) + (static_cast<uint32_t>(static_cast<int32_t>(k)) << 23));
+}
+
+void exponential(const float* x, float* y, Range some) {
+  for (int64_t i = some.begin; i < some.end; ++i) y[i] = x[i] >= 88.5f ? HUGE_VALF : exp32(x[i]);
 }
 
 // The loss softplus(x) - target x; the logit becomes scale (sigmoid(x) - target).
@@ -247,6 +251,6 @@ void cross_entropy(float* logits, const float* targets, float target, int64_t ou
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
     kWidth,        kSparseRows, kRows,        forward,   forward_sparse, backward, update,
-    update_sparse, update_bias, columns_used, rows_used, cross_entropy};
+    update_sparse, update_bias, columns_used, rows_used, exponential, cross_entropy};
 
 }  // namespace aae

@@ -3,13 +3,14 @@
 import math
 
 import aae_native
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aae.backprop_cpu import Adam, Perceptron, cross_entropy
+from aae.backprop_cpu import Adam, Perceptron, cross_entropy, exp
 from aae.models import mlp
 
 UNIT = 2.0**-24  # the rounding error of float32
@@ -155,6 +156,17 @@ def test_rows_do_not_depend_on_each_other(codes, hidden, outputs, n):
     for row, value in enumerate((math.nan, math.inf)):
         x[row] = value
     assert torch.equal(perceptron.forward(x)[2:], expected[2:])
+
+
+def test_exponential_over_the_whole_range():
+    """Float64 says what it is; beyond float32's normal range it is that range's ends."""
+    x = np.concatenate([np.linspace(-87, 88.49, 1_000_001), np.linspace(-1e-3, 1e-3, 1001)]).astype(np.float32)
+    exact = np.exp(x.astype(np.float64))
+    # The polynomial's error is below half an ulp, and the last addition and the rounding of r^2 p round once each.
+    assert (np.abs(exp(x) - exact) <= 1.5 * np.spacing(exact.astype(np.float32))).all()
+    ends = np.array([-np.inf, -1e9, -87.1, 88.5, 89, 1e9, np.inf], dtype=np.float32)
+    assert exp(ends).tolist() == [exp(np.float32([-87]))[0]] * 3 + [math.inf] * 4
+    assert np.isnan(exp(np.float32([math.nan, 0]))).tolist() == [True, False]
 
 
 def test_cross_entropy_over_the_whole_range():

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from aae import ops, reference
+from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+from aae.training import AAETrainer, VAETrainer
 
 DRAW = {"seed": 20151118, "step": 2**40 + 7, "stream": 9}
 SHA256 = {
@@ -16,6 +18,8 @@ SHA256 = {
     "UniformPrior": "ac2af37109b30a035c04eca7294e75714bc44ac99ac97f1221c725424b17af97",
     "MixturePrior": "65bb184479315a11821d2f8aae10b4a79feb6a341ba888a2fa63a482c2f91afb",
     "SwissRollPrior": "72253bb5d5b168ac8e3671a242022e32b544d198d48ee890f2c6e5b4cf2ca1b0",
+    "aae": "af76d85f5c5e72d8946f431e82c6a2c7b275e1f032c117e379e6e4fb342458f3",
+    "vae": "22df815b78e195000f5524f3fc6bebc7e7e513c2c5a35d0ecbdaaab5ca5933b0",
     "labels": "90dba55802be7661c313a5b8918e13487fabc666c6f7ce6c07a963a6fd680d19",
 }
 
@@ -67,3 +71,23 @@ def test_labels(isa):
 def test_minibatch(isa):
     images = (torch.arange(60_000 * 7) % 256).to(torch.uint8).reshape(60_000, 7)
     assert sha256(*ops.draw_minibatch(images, 100_003, offset=2**33 + 1, **DRAW)) == SHA256["minibatch"]
+
+
+@pytest.mark.parametrize("name", ["aae", "vae"])
+def test_training(name, isa):
+    """A hundred iterations from weights that are samples themselves: no library has a part in the bits."""
+    sizes = {"pixels": 40, "code_size": 2, "encoder_widths": [24], "decoder_widths": [24]}
+    build, steps = VAETrainer, ["autoencoder"]
+    if name == "aae":
+        sizes["discriminator_widths"] = [24]
+        build, steps = AAETrainer, ["autoencoder", "discriminator", "generator"]
+    model = build_model(name, 0, **sizes)
+    for i, parameter in enumerate(model.parameters()):
+        weights = ops.sample_prior(NormalPrior(1, 0.2), parameter.numel(), **DRAW | {"step": i})
+        parameter.data.copy_(weights.view_as(parameter))
+    images = (torch.arange(100 * 40) ** 2 % 509 - 253).clamp(0, 255).to(torch.uint8).reshape(100, 40)
+    adam = {"learning_rate": 0.01, "betas": (0.9, 0.999)}
+    trainer = build(model, images, NormalPrior(2), seed=1, batch_size=16, **dict.fromkeys(steps, adam))
+    for step in range(100):
+        trainer.iteration(step)
+    assert sha256(*(parameter.detach() for parameter in model.parameters())) == SHA256[name]
