@@ -6,6 +6,7 @@ are, the first layer leaves them out.
 """
 
 import contextlib
+import copy
 import itertools
 import math
 import mmap
@@ -82,6 +83,13 @@ class Perceptron:
         rows = self.gradients[n]
         self.native.backward(gradient.data_ptr(), n, rows.addresses, adam and adam.native, to_inputs)
         return rows.tensors[0] if to_inputs else None
+
+
+def forward(network: nn.Sequential, x: Tensor) -> Tensor:
+    """The outputs [n, outputs] of an `mlp` for `x` [n, inputs], float32: in the bits of training on every processor,
+    which PyTorch's products differ in. The network is left as it is.
+    """
+    return Perceptron(copy.deepcopy(network)).forward(x.contiguous())
 
 
 class Rows:

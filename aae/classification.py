@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
+from aae.backprop_cpu import forward
 from aae.models import AAE
 from aae.ops import Stream, sample_prior
 from aae.priors import Prior
@@ -53,7 +54,7 @@ def discriminator_metrics(
     if count:
         seen = one_hot(classes, count).float()
         codes, sample = (torch.cat([rows, seen], dim=1) for rows in (codes, sample))
-    encoded, drawn = model.discriminator(codes), model.discriminator(sample)
+    encoded, drawn = forward(model.discriminator, codes), forward(model.discriminator, sample)
     correct = (encoded <= 0).double().mean() + (drawn > 0).double().mean()
     return {
         "accuracy": correct.item() / 2,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aae.backprop_cpu import forward
 from aae.classification import discriminator_metrics, label_metrics
 from aae.distances import code_metrics, match_metrics
 from aae.errors import InputError
@@ -40,12 +41,12 @@ def model_metrics(model: AAE | VAE, test: Split, train: Split, prior: Prior, *, 
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
-    kinds = kinds_of_codes(model.encoder(test.images), model.code_size, noise)
-    train_kinds = kinds_of_codes(model.encoder(train.images), model.code_size, train_noise)
+    kinds = kinds_of_codes(forward(model.encoder, test.images), model.code_size, noise)
+    train_kinds = kinds_of_codes(forward(model.encoder, train.images), model.code_size, train_noise)
     metrics, of_train = {}, {}
     for suffix, codes in kinds.items():
         test_codes, train_codes = checked(codes), checked(train_kinds[suffix])
-        metrics[f"reconstruction{suffix}"] = reconstruction_metrics(model.decode(codes), test.images)
+        metrics[f"reconstruction{suffix}"] = reconstruction_metrics(forward(model.decoder, codes), test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
         metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)

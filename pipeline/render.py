@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from aae.backprop_cpu import forward
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.figures import View, animation, manifold, manifold_codes, scatter
@@ -29,7 +30,10 @@ def main() -> None:
 
     models = {epoch: load_snapshot(path) for epoch, path in list_snapshots(SNAPSHOTS / run).items()}
     images = to_inputs(test)
-    codes = {epoch: model.encode(images).double().numpy() for epoch, model in models.items()}
+    # Of a VAE's outputs the first are the means.
+    codes = {
+        epoch: forward(model.encoder, images)[:, : model.code_size].double().numpy() for epoch, model in models.items()
+    }
     try:
         view = View.of(list(codes.values()), shown(prior), classes)
     except InputError as error:
@@ -47,7 +51,7 @@ def main() -> None:
         scatters.append(scatter(codes[epoch], labels, view, **heading))
         scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
 
-        decoded = model.decode(grid).sigmoid().numpy().reshape(-1, *test.shape[1:])
+        decoded = forward(model.decoder, grid).sigmoid().numpy().reshape(-1, *test.shape[1:])
         subtitle = f"images decoded from a grid of {len(grid):,} codes"
         heading = {"title": f"{name.upper()} decoder", "subtitle": subtitle, "epoch": epoch}
         manifolds.append(manifold(decoded, view, reach, **heading))

@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+from tests.pipeline.tiny_runs import load_rows
+
 pytestmark = pytest.mark.xdist_group("repro")  # one worker runs them all, in order
 
 
@@ -60,6 +62,9 @@ def test_repro_makes_everything(repository):
                 assert (results / "figures" / run / f"{picture}-{epoch}.png").read_bytes()[:4] == b"\x89PNG"
         assert (results / "figures" / run / "animation.gif").read_bytes()[:4] == b"GIF8"
         assert json.loads((results / "metrics" / f"{run}.json").read_text())["epoch"] == 2
+        curves, match = (load_rows(results / kind / f"{run}.csv") for kind in ("curves", "match"))
+        for row in curves:
+            assert match[int(row["epoch"])].items() <= row.items(), "a snapshot has the bits of the training's network"
         assert json.loads((results / "timing" / f"{run}.json").read_text())["seconds_per_epoch"] > 0
     assert "<html" in (repository.root / "report/index.html").read_text()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aae.backprop_cpu import forward
 from aae.data import Dataset, save_dataset
 from aae.models import build_model, to_inputs
 from aae.snapshots import save_snapshot
@@ -53,8 +54,8 @@ def write_inputs(code_size: int = 2, seeds: tuple = (0,), changes: dict | None =
         for epoch in EPOCHS:
             save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch])
         Path("results/codes").mkdir(exist_ok=True)
-        outputs = [model.encoder(to_inputs(images[20:])).numpy() for model in models]
-        np.save(f"results/codes/{run}.npy", np.stack(outputs))
+        codes = [forward(model.encoder, to_inputs(images[20:])).numpy() for model in models]
+        np.save(f"results/codes/{run}.npy", np.stack(codes))
         Path("results/timing").mkdir(exist_ok=True)
         seconds = 3.0 + seed if name == "aae" else 2.0
         Path(f"results/timing/{run}.json").write_text(
