@@ -114,7 +114,8 @@ class Check:
         """Runs Python on `command`, for `seconds` at most and no longer than the budget lasts."""
         start = time.monotonic()
         seconds = max(1.0, min(seconds, BUDGET - (start - self.start)))
-        environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": path} | environment
         process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, text=True,
                                    start_new_session=True, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)  # fmt: skip

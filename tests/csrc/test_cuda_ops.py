@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aae import ops
@@ -72,6 +72,7 @@ def test_sample_prior_of_labels(prior, n, offset, draw):
     assert_same_bits([z], [ops.sample_prior(prior, n, labels=labels, offset=offset, **draw)])
 
 
+@settings(max_examples=30)  # half of them are of millions of rows
 @given(prior=priors, n=sizes, n_prior=sizes, labelled=st.booleans(), offset=offsets, draw=draws)
 def test_assemble_discriminator_batch(prior, n, n_prior, labelled, offset, draw):
     codes = torch.randn(n, prior.dim)
@@ -130,10 +131,14 @@ def test_beyond_2_32_elements():
 # --- streams, devices, graphs -----------------------------------------------------------------------
 
 
-def calls(step):
-    """Every op that draws, at `step`, which is an integer or a tensor on the GPU."""
-    device, draw = "cuda" if torch.is_tensor(step) else "cpu", {"seed": 5, "step": step}
-    pool, codes = images(100, 12).to(device), torch.ones(33, 2, device=device)
+def inputs(device):
+    """What `calls` wants: made before, because a copy to the GPU waits for its stream, and no capture allows it."""
+    return images(100, 12).to(device), torch.ones(33, 2, device=device)
+
+
+def calls(step, pool, codes):
+    """Every op that draws, at `step`, which is an integer or a tensor on the device of the others."""
+    device, draw = pool.device, {"seed": 5, "step": step}
     return [
         ops.sample_prior(NormalPrior(2), 1001, device=device, **draw),
         *ops.assemble_discriminator_batch(codes, ROW_WISE[0], 77, **draw),
@@ -143,34 +148,36 @@ def calls(step):
 
 @pytest.mark.parametrize("step", [0, 2**48 - 1, 2**48 + 3, -1])
 def test_step_on_the_device_counts_modulo_2_48(step):
-    assert_same_bits(calls(torch.tensor(step, device="cuda")), calls(step % 2**48))
+    assert_same_bits(calls(torch.tensor(step, device="cuda"), *inputs("cuda")), calls(step % 2**48, *inputs("cpu")))
 
 
 def test_graph_draws_anew_at_every_replay():
     step = torch.zeros((), dtype=torch.int64, device="cuda")
-    calls(step)  # loads the kernels, which a capture may not
+    made = inputs("cuda")
+    calls(step, *made)  # loads the kernels, which a capture may not
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        results = calls(step)
+        results = calls(step, *made)
         step += 1
     step.fill_(7)
     for replayed in (7, 8, 9):
         graph.replay()
-        assert_same_bits(results, calls(replayed))
+        assert_same_bits(results, calls(replayed, *inputs("cpu")))
 
 
 def test_runs_on_the_current_stream():
     """A busy stream sets the step, so a kernel on any other would read the old one."""
     step = torch.zeros((), dtype=torch.int64, device="cuda")
-    calls(step)
+    made = inputs("cuda")
+    calls(step, *made)
     torch.cuda.synchronize()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(50_000_000)
         step.fill_(9)
-        results = calls(step)
+        results = calls(step, *made)
     stream.synchronize()
-    assert_same_bits(results, calls(9))
+    assert_same_bits(results, calls(9, *inputs("cpu")))
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")
@@ -187,4 +194,4 @@ def test_follows_its_tensors_to_another_device():
 
 def test_compiles_whole():
     compiled = torch.compile(calls, fullgraph=True, backend="aot_eager")
-    assert_same_bits(compiled(torch.tensor(4, device="cuda")), calls(4))
+    assert_same_bits(compiled(torch.tensor(4, device="cuda"), *inputs("cuda")), calls(4, *inputs("cpu")))
