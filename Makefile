@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 INSTALL = $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python
 MAKEFLAGS += --jobs=2  # the extension is compiled while the requirements are unpacked
+ifneq ($(filter clean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 unexport PYTHONDONTWRITEBYTECODE  # else every stage would compile all that it imports anew
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # uv takes no notice of where pip is told to look for packages.
@@ -34,7 +37,7 @@ test: env      ## the test suite
 sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
 	AAE_SANITIZE=1 AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/build/sanitize \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$(CURDIR)/build/sanitize" \
 		pytest -x --capture=sys -o pythonpath="build/sanitize ." tests/aae/test_ops*.py tests/aae/test_backprop_cpu.py \
 		tests/aae/test_priors.py tests/aae/test_training.py tests/csrc \
 		--ignore=tests/csrc/test_cuda_build.py --ignore=tests/csrc/test_cuda_ptx.py
@@ -52,7 +55,7 @@ lint: env      ## style, imports and common mistakes
 	ruff check .
 	ruff format --check .
 
-lock:          ## write requirements.txt anew from pyproject.toml
+lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyproject.toml
 	$(VENV)/bin/pip install -q pip-tools
 	pip-compile -q --extra dev --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
 		--no-annotate --no-header -o requirements.txt pyproject.toml
@@ -62,7 +65,7 @@ clean:         ## remove the environment and build products; data, results and c
 	rm -rf $(VENV) build *.egg-info *.so
 
 $(VENV)/.build-requirements: requirements.txt
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep -E '^(pybind11|setuptools|uv)==' requirements.txt)
 	touch $@
 
@@ -70,6 +73,12 @@ $(VENV)/.requirements: $(VENV)/.build-requirements
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-$(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f)
+# With another AAE_CUDA or another nvcc than last time, the extension is built anew.
+CUDA := AAE_CUDA=$(AAE_CUDA) CUDA_HOME=$(CUDA_HOME) nvcc=$(shell command -v nvcc 2>/dev/null)
+BUILT_WITH := $(shell cat $(VENV)/.extension 2>/dev/null)
+.PHONY: another-cuda
+
+$(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f) \
+		$(if $(subst $(CUDA),,$(BUILT_WITH)),another-cuda)
 	$(INSTALL) --no-build-isolation --no-deps -e .
-	touch $@
+	echo '$(CUDA)' > $@

@@ -45,7 +45,7 @@ def sources(pattern: str) -> list[str]:
 
 def quoted(text: str) -> str:
     """A string literal of C++."""
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)
 
 
 class NoToolkitError(Exception):

@@ -1,6 +1,6 @@
 """A trainer's iterations as CUDA graphs.
 
-An iteration on a GPU is about a hundred small kernels, and Python takes longer to queue them than the GPU to run them.
+An iteration on a GPU is some eighty small kernels, and Python takes longer to queue them than the GPU to run them.
 A graph holds the kernels of several iterations and is queued at once. What would have to come from Python lies on the
 GPU: the step is counted there, and every random number is a function of it; the losses are summed up there, too. So
 nothing waits for the GPU before an epoch ends, and the iterations are the very functions that run one by one.

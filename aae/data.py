@@ -32,6 +32,6 @@ def load_dataset(folder: Path) -> Dataset:
         path = Path(folder) / f"{field.name}.npy"
         try:
             arrays[field.name] = np.load(path, mmap_mode="r")
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
     return Dataset(**arrays)

@@ -267,6 +267,7 @@ def to_image(figure: Figure, colours: np.ndarray) -> Image.Image:
 def palette(colours: np.ndarray) -> Image.Image:
     """An image that carries a palette: 16 greys first, then `colours` [n, 3] in steps towards white."""
     greys = np.repeat(np.linspace(0, 1, 16), 3).reshape(16, 3)
+    colours = colours[:240]  # what is over is drawn in the nearest of these
     steps = np.linspace(1, 0, min(6, 240 // max(len(colours), 1)), endpoint=False)
     tints = 1 - steps[:, None, None] * (1 - colours)
     image = Image.new("P", (1, 1))

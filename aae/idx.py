@@ -25,8 +25,9 @@ UINT8 = 0x08  # the IDX type code of unsigned bytes, the only type that MNIST-li
 def read_idx_folder(folder: Path, classes: int) -> Dataset:
     """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`.
 
-    A file `SHA256SUMS` in the folder, if there is one, must agree with the uncompressed contents. Raises
-    InputError in one line for anything missing, damaged or inconsistent, and for labels not below `classes`.
+    A file `SHA256SUMS` in the folder, if there is one, must agree with the files that it names; by a name without `.gz`
+    it means the uncompressed content. Raises InputError in one line for anything missing, damaged or inconsistent, and
+    for labels not below `classes`.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -37,10 +38,12 @@ def read_idx_folder(folder: Path, classes: int) -> Dataset:
         path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
         if path is None:
             raise InputError(f"{folder / name}: missing, and so is {name}.gz")
-        content = read_bytes(path)
+        raw = path.read_bytes()
+        content = decompressed(raw, path)
         arrays[key] = parse_idx(content, ndim=3 if key.endswith("images") else 1, name=str(path))
-        if name in sums and sha256(content) != sums[name]:
-            raise InputError(f"{path}: SHA-256 of the content is {sha256(content)}, needed {sums[name]}")
+        for listed, found in ((name, content), (path.name, raw)):
+            if listed in sums and sha256(found) != sums[listed]:
+                raise InputError(f"{path}: SHA-256 of {listed} is {sha256(found)}, needed {sums[listed]}")
     dataset = Dataset(**arrays)
     check_consistency(dataset, folder, classes)
     return dataset
@@ -50,10 +53,10 @@ def read_checksums(path: Path) -> dict[str, str]:
     """name -> SHA-256 from a file in the format of `sha256sum`; empty where there is no such file."""
     if not path.is_file():
         return {}
-    lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    lines = [line.split() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise InputError(f"{path}: needed lines of a SHA-256 in hexadecimal and a file name")
-    return {name.removeprefix("*"): digest.lower() for digest, name in lines}
+    return {name.removeprefix("*").removeprefix("./"): digest.lower() for digest, name in lines}
 
 
 def check_consistency(dataset: Dataset, folder: Path, classes: int) -> None:
@@ -63,8 +66,8 @@ def check_consistency(dataset: Dataset, folder: Path, classes: int) -> None:
         image_file, label_file = IDX_FILES[f"{part}_images"], IDX_FILES[f"{part}_labels"]
         if len(images) != len(labels):
             raise InputError(f"{folder}: {image_file} has {len(images)} images, {label_file} {len(labels)} labels")
-        if images.size == 0:
-            raise InputError(f"{folder / image_file}: no pixels (shape {images.shape})")
+        if len(images) < 2:  # no measure of a match is defined on one
+            raise InputError(f"{folder / image_file}: 1 image, needed 2 or more")
         if labels.max() >= classes:
             raise InputError(f"{folder / label_file}: label {labels.max()}, needed 0 to {classes - 1} (data.classes)")
     if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
@@ -72,12 +75,8 @@ def check_consistency(dataset: Dataset, folder: Path, classes: int) -> None:
         raise InputError(f"{folder}: training images are {train}, test images {test}")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's content, decompressed if it is gzipped."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+def decompressed(content: bytes, path: Path) -> bytes:
+    """The content of the file `path`, without the compression if it is gzipped."""
     if content[:2] != b"\x1f\x8b":
         return content
     try:
@@ -108,6 +107,8 @@ def parse_idx(content: bytes, ndim: int, name: str) -> np.ndarray:
         state = "truncated" if len(content) < expected else "too long"
         size = " x ".join(map(str, shape))
         raise InputError(f"{name}: {state}: {len(content)} bytes, but its header says {size}, needed {expected}")
+    if 0 in shape:
+        raise InputError(f"{name}: empty: its header says {' x '.join(map(str, shape))}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 

@@ -26,6 +26,7 @@ CODES_BYTES, MANIFOLD_BYTES, DECODER_BYTES, PICTURES_BYTES = 2_400_000, 2_300_00
 MOST_FRAMES = 201  # epochs of codes a run
 MOST_MANIFOLDS = 220  # of all runs
 CODE_LEVELS = 254  # of 8 bits: 0 says that a code lies outside
+WEBP_PIXELS = 16383  # the most that a side may have
 QUALITY = 40  # of the manifolds' WebP, where the strokes' edges are still clean
 
 
@@ -120,6 +121,7 @@ def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tu
     def encode(path: Path, side: int) -> bytes:
         return picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP")
 
+    side = max(2, min(side, WEBP_PIXELS // max(shape)))
     while True:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             pictures = list(pool.map(encode, snapshots, repeat(side)))

@@ -111,7 +111,7 @@ class Params(Section):
         int,
         Field(ge=2, multiple_of=2, description="images a minibatch; half of it in the discriminator step"),
     ]
-    code_size: Annotated[Count, Field(description="dimensions of the code z")]
+    code_size: Annotated[int, Field(ge=1, le=256, description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"], Field(description="of matrix products; on a CPU float32 alone")
@@ -119,7 +119,8 @@ class Params(Section):
     deterministic: Annotated[bool, Field(description="the same bits from the same GPU; a CPU's are always the same")]
     cuda_graph: Annotated[bool, Field(description="on a GPU, iterations run as CUDA graphs and not one by one")]
     threads: Annotated[
-        Literal["auto"] | Count, Field(description="of the training on the CPU; they do not change its results")
+        Literal["auto"] | Annotated[int, Field(ge=1, le=1024)],
+        Field(description="of the training on the CPU; they do not change its results"),
     ]
     data: Data
     prior: Prior
@@ -135,7 +136,7 @@ def load_params(path: Path = PARAMS) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:  # of a date that is none, ruamel says a ValueError
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     try:
         params = Params.model_validate(content)
@@ -163,6 +164,8 @@ def describe(error: dict[str, Any], content: Any) -> str:
         near = get_close_matches(str(error["loc"][-1]), allowed, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
+    if error["loc"][0] == "threads":  # pydantic speaks of each alternative by itself
+        return f"threads: input should be 'auto' or an integer from 1 to 1024; found {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{key}: {message}; found {error['input']!r}"
 

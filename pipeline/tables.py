@@ -41,7 +41,7 @@ def read_codes(path: Path) -> np.ndarray:
     """What training left in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
     try:
         return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); `dvc repro` makes it") from None
 
 

@@ -1,5 +1,7 @@
 """Stage `train`: one run, a (model, seed), from the prepared images to snapshots, history and timing."""
 
+import contextlib
+import io
 import json
 import shutil
 import statistics
@@ -17,6 +19,7 @@ from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from aae.cuda_graph import PER_GRAPH, GraphedIterations
 from aae.data import Dataset, load_dataset
 from aae.errors import Diverged, InputError
+from aae.files import write_whole
 from aae.machine import describe_machine
 from aae.models import build_model, to_inputs
 from aae.priors import NormalPrior
@@ -48,7 +51,9 @@ def main() -> None:
     test_images = to_inputs(dataset.test_images).to(device)
     seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, test_images, scratch)
     write_timing(run_name(name, seed), params, device, seconds)
-    shutil.rmtree(scratch.parent)
+    shutil.rmtree(scratch)
+    with contextlib.suppress(OSError):  # interrupted trainings with other parameters go on another time
+        scratch.parent.rmdir()
 
 
 def train(
@@ -122,8 +127,9 @@ def train(
 
 def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:
     """Keeps the encoder's outputs [test images, outputs] at `epoch`, float32, in the scratch folder."""
-    (scratch / "outputs").mkdir(parents=True, exist_ok=True)
-    np.save(scratch / "outputs" / f"{epoch:03d}.npy", trainer.encode(test_images).cpu().numpy())
+    content = io.BytesIO()
+    np.save(content, trainer.encode(test_images).cpu().numpy())
+    write_whole(scratch / "outputs" / f"{epoch:03d}.npy", content.getvalue())
 
 
 def publish(snapshot: Path, run: str) -> None:
@@ -135,16 +141,24 @@ def publish(snapshot: Path, run: str) -> None:
 
 def choose_device(name: str) -> torch.device:
     """The device that `device: auto|cpu|cuda` means on this machine, with this extension."""
+    problem = None if name == "cpu" else cuda_problem()
+    if name == "cuda" and problem:
+        raise InputError(f"device: cuda, but {problem}; allowed here: auto, cpu")
+    return torch.device("cpu" if name == "cpu" or problem else "cuda")
+
+
+def cuda_problem() -> str | None:
+    """Why a training cannot run on a GPU here, or None if it can."""
     info = aae_native.build_info()
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: cuda, but PyTorch sees no CUDA device; allowed here: auto, cpu")
-    if name == "cuda" and not info["cuda"]:
-        raise InputError(
-            f"device: cuda, but the extension has no CUDA ({info['cuda_reason']}); allowed here: auto, cpu"
-        )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() and info["cuda"] else "cpu"
-    return torch.device(name)
+    if not torch.cuda.is_available():
+        return "PyTorch sees no CUDA device"
+    if not info["cuda"]:
+        return f"the extension has no CUDA ({info['cuda_reason']})"
+    oldest = min(int(code[3:]) for code in info["cuda_architectures"].split() if code.startswith("sm_"))
+    major, minor = torch.cuda.get_device_capability()
+    if 10 * major + minor < oldest:
+        return f"the GPU's compute capability is {major}.{minor}, and the extension needs {oldest / 10} or later"
+    return None
 
 
 def set_products(params: Params, device: torch.device) -> None:

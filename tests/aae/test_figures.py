@@ -137,6 +137,8 @@ def test_any_number_of_labels(classes):
     view = View.of([CODES], 1.0, classes)
     picture = scatter(CODES, labels, view, **HEADING)
     assert picture.size[0] > PLOT
+    plot = plot_of(picture).astype(int)
+    assert (plot.max(axis=-1) - plot.min(axis=-1)).max() > 50, "there are colours"
     assert len(np.unique(label_colours(classes), axis=0)) == classes
 
 

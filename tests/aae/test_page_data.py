@@ -212,6 +212,9 @@ def test_manifolds_have_fewer_images_where_bytes_would_not_do(tmp_path, monkeypa
     path = save_snapshot(
         tmp_path, 0, build_model("vae", 0, pixels=64, code_size=2, encoder_widths=[2], decoder_widths=[8])
     )
+    monkeypatch.setattr("aae.page_data.WEBP_PIXELS", 8 * 7 + 1)
+    assert pack_manifolds([path], 20, 3.0, (8, 8))[1] == 7, "a picture has no more pixels a side than WebP allows"
+    monkeypatch.undo()
     whole, side = pack_manifolds([path] * 3, 20, 3.0, (8, 8))
     assert side == 20
     assert [Image.open(BytesIO(picture)).size for picture in whole] == [(160, 160)] * 3

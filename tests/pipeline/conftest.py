@@ -46,14 +46,19 @@ class Repository:
         self.environment = os.environ | extra | identity
         self.environment.pop("PYTHONPATH", None)
 
+    def start(self, *command: str, **options) -> subprocess.Popen:
+        """Starts `command`; standard output and error come as one text."""
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            **options,
+        )  # fmt: skip
+
     def run(self, *command: str, status: int = 0) -> str:
         """Runs `command`, which must end with `status`; returns its standard output and error."""
-        done = subprocess.run(
-            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == status, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
+        with self.start(*command) as process:
+            output, _ = process.communicate()
+        assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{output}"
+        return output
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")

@@ -104,6 +104,11 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("learning_rate: 0.001", "learning_rte: 0.001", "learning_rte: unknown key (did you mean learning_rate?)"),
         ("epochs: 100", "epochs: 100\nepochs: 3", "not valid YAML"),
         ("epochs: 100", "epochs: [", "not valid YAML"),
+        ("epochs: 100", "epochs: 2024-13-45", "not valid YAML"),
+        ("threads: auto", "threads: 0", "threads: input should be 'auto' or an integer from 1 to 1024; found 0"),
+        ("threads: auto", "threads: all", "threads: input should be 'auto' or an integer from 1 to 1024; found 'all'"),
+        ("threads: auto", "threads: 5000000000", "threads: input should be 'auto' or an integer from 1 to 1024"),
+        ("code_size: 2", "code_size: 257", "code_size: input should be less than or equal to 256; found 257"),
     ],
 )
 def test_bad_values_are_named_in_one_line(edit, old, new, message):

@@ -97,12 +97,19 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         (IMAGES, lambda c: idx(np.zeros((7, 15))), "2 dimensions, needed 3"),
         (IMAGES, lambda c: idx(np.zeros((6, 5, 3))), "has 6 images, train-labels-idx1-ubyte 7 labels"),
         (IMAGES, lambda c: idx(np.zeros((7, 3, 5))), "training images are 3 x 5, test images 5 x 3"),
-        (IMAGES, lambda c: idx(np.zeros((7, 0, 3))), "no pixels"),
+        (IMAGES, lambda c: idx(np.zeros((7, 0, 3))), "empty: its header says 7 x 0 x 3"),
         (IMAGES, lambda c: gzip.compress(c)[:-9], "damaged gzip file"),
         (IMAGES, lambda c: gzip.compress(c)[:20] + b"\xff" * 30, "damaged gzip file"),
         (LABELS, lambda c: c[:-1] + b"\x0a", "label 10, needed 0 to 9 (data.classes)"),
         (LABELS, lambda c: None, "missing, and so is train-labels-idx1-ubyte.gz"),
-        ("SHA256SUMS", lambda c: b"0" * 64 + b"  " + IMAGES.encode(), "SHA-256 of the content is "),
+        ("SHA256SUMS", lambda c: b"0" * 64 + b"  " + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
+        ("SHA256SUMS", lambda c: b"0" * 64 + b"  ./" + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
+        ("SHA256SUMS", lambda c: b"\xff\xfe", "needed lines of a SHA-256"),
+        (
+            IMAGES,
+            lambda c: idx(np.zeros((7, 0, 0)))[:8] + b"\xff" * 4 + b"\0" * 4,
+            "empty: its header says 7 x 4294967295 x 0",
+        ),
         ("SHA256SUMS", lambda c: b"what is this", "needed lines of a SHA-256"),
     ],
 )
@@ -118,6 +125,23 @@ def test_bad_files_give_one_line_and_status_1(workspace, file, damage, message):
     assert done.stderr.startswith("error: raw")
     assert done.stderr.count("\n") == 1
     assert not (workspace / "data").exists(), "nothing half-written is left"
+
+
+def test_a_checksum_of_the_compressed_file(workspace):
+    path = workspace / "raw" / f"{IMAGES}.gz"
+    path.write_bytes(gzip.compress((workspace / "raw" / IMAGES).read_bytes()))
+    (workspace / "raw" / IMAGES).unlink()
+    sums = workspace / "raw/SHA256SUMS"
+    sums.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    assert run_prepare(workspace).returncode == 0
+    sums.write_text(f"{'0' * 64}  {path.name}\n")
+    assert f"SHA-256 of {path.name} is " in run_prepare(workspace).stderr
+
+
+def test_one_image_is_too_few(workspace):
+    (workspace / "raw/t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((1, 5, 3))))
+    (workspace / "raw/t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(1)))
+    assert run_prepare(workspace).stderr == "error: raw/t10k-images-idx3-ubyte: 1 image, needed 2 or more\n"
 
 
 def test_a_bad_parameter_stops_the_stage_before_it_works(workspace):

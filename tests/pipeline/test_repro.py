@@ -7,8 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -156,11 +154,7 @@ def test_a_failure_among_runs_side_by_side_leaves_the_others(repository):
 
 def test_control_c_stops_all_runs_side_by_side(repository):
     repository.edit("epochs: 2", "epochs: 1000000")
-    command = [sys.executable, "-m", "pipeline.repro", "--jobs", "2"]
-    process = subprocess.Popen(
-        command, cwd=repository.root, env=repository.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+    process = repository.start("python", "-m", "pipeline.repro", "--jobs", "2", start_new_session=True)
     output, training = "", set()
     for line in process.stdout:  # a progress bar's line ends with a carriage return, which Python takes for an end
         output += line

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from tests.pipeline.conftest import Repository
 
 TRAIN = [sys.executable, "-m", "pipeline.train", "--model", "aae", "--seed", "0"]
-RESULTS = ("results/snapshots/aae-0", "results/history/aae-0")
+RESULTS = ("results/snapshots/aae-0", "results/history/aae-0", "results/codes/aae-0.npy")
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +38,13 @@ def uninterrupted(repository) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(repository):
-    for folder in ("scratch", *RESULTS):
-        shutil.rmtree(repository.root / folder, ignore_errors=True)
+    for name in ("scratch", *RESULTS[:2]):
+        shutil.rmtree(repository.root / name, ignore_errors=True)
+    (repository.root / RESULTS[2]).unlink(missing_ok=True)
 
 
 def results(root: Path) -> dict[str, bytes]:
-    files = [path for folder in RESULTS for path in (root / folder).rglob("*") if path.is_file()]
+    files = [path for name in RESULTS for path in [root / name, *(root / name).rglob("*")] if path.is_file()]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
@@ -55,10 +55,7 @@ def checkpoints(root: Path) -> list[Path]:
 def interrupt(repository: Repository, number: signal.Signals, after: float, new: int = 1) -> tuple[int, str]:
     """Starts the training, waits for `new` new checkpoints and `after` seconds more, and sends it the signal."""
     before = set(checkpoints(repository.root))
-    process = subprocess.Popen(
-        TRAIN, cwd=repository.root, env=repository.environment, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    process = repository.start(*TRAIN)
     while process.poll() is None and len(set(checkpoints(repository.root)) - before) < new:
         time.sleep(0.001)
     time.sleep(after)
@@ -106,7 +103,7 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
     assert results(repository.root) == uninterrupted
 
 
-def test_other_parameters_begin_anew(repository, uninterrupted):
+def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, uninterrupted):
     interrupt(repository, signal.SIGKILL, 0)
     repository.edit("std: 1.0 ", "std: 2.0 ")
     try:
@@ -114,6 +111,8 @@ def test_other_parameters_begin_anew(repository, uninterrupted):
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0 ", "std: 1.0 ")
+    assert "going on after iteration" in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
 
 
 def test_the_timing_says_how_it_was_measured(repository, uninterrupted):
