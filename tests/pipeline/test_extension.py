@@ -1,6 +1,8 @@
 """An extension that is missing, or was built from other sources, is told in one line."""
 
+import re
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -32,10 +34,14 @@ def test_changed_source(checkout, source):
         check_extension(checkout)
 
 
-def test_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "aae_native", None)
-    with pytest.raises(InputError, match=r"the native extension cannot be imported.*run `make env`"):
-        check_extension()
+def test_missing():
+    """In the first stage of a checkout where nobody ran `make env`."""
+    hidden = "import runpy, sys; sys.modules['aae_native'] = None; "
+    code = hidden + "runpy.run_module('pipeline.prepare', run_name='__main__')"
+    stage = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert stage.returncode == 1
+    assert stage.stdout == ""
+    assert re.fullmatch(r"error: the native extension cannot be imported \(.*\); run `make env`\n", stage.stderr)
 
 
 def test_digest_covers_names_and_only_sources(checkout):
