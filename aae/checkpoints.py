@@ -49,6 +49,12 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def remove_checkpoints(folder: Path) -> None:
+    """Takes back that a training can go on from `folder`: it begins anew, whatever else of it goes and when."""
+    for path in newest_first(folder):
+        path.unlink()
+
+
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, whole or not."""
     return sorted(folder.glob("*.safetensors"), reverse=True)

@@ -15,7 +15,7 @@ from dvclive import Live
 from tqdm import tqdm
 
 from aae import backprop
-from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
 from aae.cuda_graph import PER_GRAPH, GraphedIterations
 from aae.data import Dataset, load_dataset
 from aae.errors import Diverged, InputError
@@ -51,6 +51,7 @@ def main() -> None:
     test_images = to_inputs(dataset.test_images).to(device)
     seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, test_images, scratch)
     write_timing(run_name(name, seed), params, device, seconds)
+    remove_checkpoints(scratch)  # first: none may be left once the snapshots that belong to it are gone
     shutil.rmtree(scratch)
     with contextlib.suppress(OSError):  # interrupted trainings with other parameters go on another time
         scratch.parent.rmdir()
