@@ -82,7 +82,7 @@ def check_rows(op, n, offset, dim=1, n_name="n"):
 def check_draw(op, seed, step, stream, device):
     """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
     check_range(op, "seed", seed, 2**63)
-    check_range(op, "stream", stream, 2**16)
+    check_range(op, "stream", stream, 2**15)
     if isinstance(step, Tensor):
         check_tensor(op, "step", step, torch.int64, (1,) if step.dim() else (), device)
         return 0, step

@@ -13,7 +13,7 @@ Arguments of the same name mean the same everywhere:
     seed    the run's seed, 0 <= seed < 2^63
     step    the training step, 0 <= step < 2^48; or an int64 tensor of one element on the op's device, which is read
             when the op runs, so that a captured CUDA graph can advance it (on CUDA it is taken modulo 2^48)
-    stream  what the numbers are for: a `Stream`, or another integer, 0 <= stream < 2^16
+    stream  what the numbers are for: a `Stream`, or another integer, 0 <= stream < 2^15
     offset  the index of the first random row, to make a part of a batch alone: rows a to b of a whole are the
             rows of a call with offset=a and n=b-a
     labels  int64 `[rows]`, classes of a prior that has them, 0 <= label < prior.classes (on CUDA, whoever calls
@@ -37,7 +37,10 @@ from aae.priors import Prior
 
 
 class Stream(IntEnum):
-    """The purposes of random numbers. The values are part of every result: add new ones, never renumber."""
+    """The purposes of random numbers. The values are part of every result: add new ones, never renumber.
+
+    6 is retired: it drew the classes of the prior's rows, whatever their purpose.
+    """
 
     PRIOR = 0
     RECONSTRUCTION = 1
@@ -45,7 +48,6 @@ class Stream(IntEnum):
     GENERATOR = 3
     NOISE = 4
     EVALUATION = 5
-    CLASS = 6  # the classes of a prior's rows; csrc/priors.h knows this number, too
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ def sample_prior(
     """Rows `offset` to `offset + n` of the prior's samples at this step: float32 `[n, prior.dim]`.
 
     A row of a prior with classes is drawn from the class that `labels` `[n]` says, or else from one that
-    `Stream.CLASS` draws. Without `out`, the samples are on `device`, or else on the CPU.
+    is drawn for this stream alone. Without `out`, the samples are on `device`, or else on the CPU.
     """
     op = "sample_prior"
     check_prior(op, prior)

@@ -118,9 +118,9 @@ def swiss_roll_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray
     return np.stack([r * cos, r * sin], axis=1)
 
 
-def draw_classes(prior, n: int, *, seed: int, step: int, offset: int = 0) -> np.ndarray:
-    """The classes of rows without labels, int64 `[n]`: the stream `CLASS`."""
-    words = random_words(seed, step, 6, offset, n)[:, 0].astype(np.int64)
+def draw_classes(prior, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0) -> np.ndarray:
+    """The classes of the rows of `stream` without labels, int64 `[n]`: a stream of their own."""
+    words = random_words(seed, step, 2**15 + stream, offset, n)[:, 0].astype(np.int64)
     return words * prior.classes >> 32
 
 
@@ -130,7 +130,8 @@ def sample_prior(
     """Twin of `aae.ops.sample_prior`: float32 `[n, prior.dim]`."""
     if prior.classes:
         words = random_words(seed, step, stream, offset, n)
-        classes = draw_classes(prior, n, seed=seed, step=step, offset=offset) if labels is None else labels
+        drawn = draw_classes(prior, n, seed=seed, step=step, stream=stream, offset=offset)
+        classes = drawn if labels is None else labels
         return {"mixture": mixture_rows, "swiss_roll": swiss_roll_rows}[prior.kind](prior, words, classes)
     first, count = offset * prior.dim, n * prior.dim
     blocks = -(-(first % 4 + count) // 4)

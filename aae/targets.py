@@ -18,7 +18,7 @@ from aae.pairs import pair_means, self_pair_means
 from aae.priors import NormalPrior, Prior
 
 # Steps of the stream EVALUATION: one for each thing that is drawn. `aae.floor` counts on from FLOOR.
-POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE = range(5)
+POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE, PICTURE = range(6)
 FLOOR = 1000
 
 SLICE_ROWS = 10  # samples of the prior for each code, in the sliced Wasserstein distance and Kolmogorov-Smirnov

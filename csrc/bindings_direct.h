@@ -108,7 +108,7 @@ bool sample_directly(const aae::Prior& prior, py::handle n, py::handle seed, py:
                      py::handle offset, py::handle out) {
   const PlainTensor samples(out, names().float32, 2);
   const auto rows = natural(n, kRowBits), first = natural(offset, kRowBits);
-  const auto key = natural(seed, 63), when = natural(step, 48), what = natural(stream, 16);
+  const auto key = natural(seed, 63), when = natural(step, 48), what = natural(stream, 15);
   if (!samples.is_plain() || !rows || !first || !key || !when || !what) return false;
   if (samples.size(0) != *rows || samples.size(1) != prior.dim) return false;
   aae::sample_prior(prior, 0, samples.address(), *rows, *key, *when, static_cast<uint32_t>(*what), *first);
@@ -122,7 +122,7 @@ bool draw_directly(py::handle images, py::handle n, py::handle seed, py::handle 
   const PlainTensor drawn(PyTuple_GET_ITEM(out.ptr(), 0), names().float32, 2);
   const PlainTensor indices(PyTuple_GET_ITEM(out.ptr(), 1), names().int64, 1);
   const auto rows = natural(n, kRowBits), first = natural(offset, kRowBits);
-  const auto key = natural(seed, 63), when = natural(step, 48), what = natural(stream, 16);
+  const auto key = natural(seed, 63), when = natural(step, 48), what = natural(stream, 15);
   if (!pool.is_plain() || !drawn.is_plain() || !indices.is_plain()) return false;
   if (!rows || !first || !key || !when || !what) return false;
   if (pool.size(0) < 1 || pool.size(0) >> 32 != 0) return false;

@@ -8,6 +8,9 @@
 //            c2 = step low 32        c3 = (step >> 32) | (stream << 16)               0 <= step   < 2^48
 //                                                                                     0 <= stream < 2^16
 //
+// Callers name streams below 2^15. Stream s + 2^15 draws the classes of the rows of stream s (priors.h), so that
+// what is drawn for different purposes has nothing in common.
+//
 // `index` counts blocks of four 32-bit words within one (seed, stream, step). What an op makes of a block is
 // written with the op, in kernels.h. These bits are frozen: trained results depend on them.
 //

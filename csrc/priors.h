@@ -10,8 +10,8 @@
 //   mixture     words (x0, x1) give the normals along and across the class's direction.
 //   swiss_roll  word x0 gives the position within the class's segment.
 //
-// A row's class is its label. Without labels it is drawn from the stream kClassStream of the same seed and
-// step, so labels replace the classes and leave everything else of a row as it was.
+// A row's class is its label. Without labels it is drawn by block r of the stream kClassStreams + stream of the
+// same seed and step, so labels replace the classes and leave everything else of a row as it was.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct Prior {
   float turns;           // swiss_roll
 };
 
-constexpr uint32_t kClassStream = 6;  // Stream.CLASS of aae/ops.py
+constexpr uint32_t kClassStreams = 1 << 15;  // where they begin: one for each stream that a caller may name
 
 // The classes of the rows first_row, first_row + 1, ...: `classes` [rows], or null where they are drawn.
 struct Labels {
@@ -54,7 +54,7 @@ AAE_HD int32_t class_of_word(uint32_t x, int32_t classes) {
   return static_cast<int32_t>(uint64_t{x} * static_cast<uint32_t>(classes) >> 32);
 }
 
-AAE_HD Draw class_draw(const Draw& draw) { return {draw.seed, draw.step, kClassStream}; }
+AAE_HD Draw class_draw(const Draw& draw) { return {draw.seed, draw.step, kClassStreams + draw.stream}; }
 
 AAE_HD int32_t class_of_row(const Draw& draw, uint64_t row, int32_t classes) {
   return class_of_word(philox4x32(class_draw(draw), row).x0, classes);

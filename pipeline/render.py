@@ -11,6 +11,7 @@ from aae.models import VAE, to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
 from aae.snapshots import list_snapshots, load_snapshot
+from aae.targets import PICTURE
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
@@ -63,7 +64,7 @@ def shown(prior: Prior) -> float | np.ndarray:
     """The prior as the pictures show it, see `View.of`: a normal one's std, or 4,000 samples, always the same."""
     if isinstance(prior, NormalPrior):
         return prior.std
-    return sample_prior(prior, 4000, seed=0, step=0, stream=Stream.EVALUATION).double().numpy()
+    return sample_prior(prior, 4000, seed=0, step=PICTURE, stream=Stream.EVALUATION).double().numpy()
 
 
 if __name__ == "__main__":

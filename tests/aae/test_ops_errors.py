@@ -49,9 +49,9 @@ ERRORS = [
     (lambda: ops.sample_prior(PRIOR, 1, seed="1", step=0), TypeError, "seed must be an int, got str"),
     (lambda: ops.sample_prior(PRIOR, 1, seed=0, step=2**48), ValueError, r"step must be within \[0, 2\^48\)"),
     (
-        lambda: ops.sample_prior(PRIOR, 1, stream=2**16, **DRAW),
+        lambda: ops.sample_prior(PRIOR, 1, stream=2**15, **DRAW),
         ValueError,
-        r"stream must be within \[0, 2\^16\)",
+        r"stream must be within \[0, 2\^15\)",
     ),
     (
         lambda: ops.sample_prior(PRIOR, 1, offset=-1, **DRAW),

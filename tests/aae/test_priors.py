@@ -101,6 +101,19 @@ def test_classes_are_uniform_and_independent_of_their_neighbours(prior):
     assert stats.chisquare(pairs).pvalue > 1e-6
 
 
+def test_streams_draw_classes_of_their_own():
+    """Of two streams at the same seed and step one class in ten agrees, as of independent rows."""
+    prior, n = MixturePrior(radial_std=0.01, tangential_std=0.01), 10_000
+
+    def classes(stream):
+        x, y = ops.sample_prior(prior, n, seed=1, step=1, stream=stream).double().numpy().T
+        return np.rint(np.arctan2(y, x) / (2 * np.pi) * prior.classes) % prior.classes
+
+    for one, other in [(Stream.PRIOR, Stream.EVALUATION), (0, 2**15 - 1)]:
+        agreeing = (classes(one) == classes(other)).mean()
+        assert abs(agreeing - 0.1) < 5 * np.sqrt(0.1 * 0.9 / n)
+
+
 @pytest.mark.parametrize("prior", [MixturePrior(), MixturePrior(7, 0.0, 0.3, 2.0)], ids=str)
 def test_mixture(prior):
     """Turned back by its class's angle, a sample is normal along and across the line to its centre."""

@@ -27,7 +27,7 @@ shifts = st.sampled_from([0, 4, 8, 12])
 draws = st.tuples(
     st.integers(0, 2**63 - 1),  # seed
     st.integers(0, 2**48 - 1),  # step
-    st.integers(0, 2**16 - 1),  # stream
+    st.integers(0, 2**15 - 1),  # stream
     st.integers(0, 9) | st.integers(2**32 - 5, 2**32 + 5) | st.integers(0, 2**59),  # offset
 )
 # At most so many blocks, which leaves a thread many items or one; and the order of the threads.
