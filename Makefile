@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study test sanitize bench gpu-check lint lock clean
+.PHONY: help env repro study test test-clang sanitize bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -41,6 +41,12 @@ sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressS
 		pytest -x --capture=sys -o pythonpath="build/sanitize ." tests/aae/test_ops*.py tests/aae/test_backprop_cpu.py \
 		tests/aae/test_priors.py tests/aae/test_training.py tests/csrc \
 		--ignore=tests/csrc/test_cuda_build.py --ignore=tests/csrc/test_cuda_ptx.py
+
+test-clang: $(VENV)/.requirements   ## the bits of samples and trainings from an extension that clang built
+	CC=clang CXX=clang++ AAE_CUDA=0 python setup.py -q build_ext --build-lib build/clang --build-temp build/clang
+	PYTHONPATH="$(CURDIR)/build/clang" python -c \
+		'import aae_native; assert aae_native.build_info()["compiler"].startswith("clang")'
+	pytest -o pythonpath="build/clang ." tests/csrc/test_contract.py
 
 bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,rounds \
