@@ -13,6 +13,7 @@
 #include "bindings_direct.h"
 #include "bindings_items.h"
 #include "bindings_perceptron.h"
+#include "cpu/cores.h"
 #include "cpu/isa.h"
 #include "cpu/threads.h"
 #include "kernels.h"
@@ -191,6 +192,10 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a,
         "Use another of build_info()['available_isas']: the same bits, slower.");
+  m.def("available_cores", &aae::available_cores,
+        "How many cores this process may use: the least of its affinity and its control groups' quotas, at least 1.");
+  m.def("quota_in_cores", &aae::quota_in_cores, "root"_a, "groups"_a,
+        "The quota of control groups below `root`, 0 if there is none; `groups` is the text of /proc/self/cgroup.");
   m.def("get_threads", &aae::threads, "How many threads share a long call.");
   m.def("set_threads", &set_threads, "n"_a, "Let n threads share a long call: the same bits.");
 }

@@ -18,6 +18,7 @@ from threading import Event
 
 from aae.errors import InputError
 from pipeline.cli import run_stage
+from pipeline.extension import check_extension
 from pipeline.params import MODELS, load_params
 from pipeline.paths import run_name
 
@@ -36,7 +37,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     if subprocess.run([*DVC, "status", "--quiet"]).returncode:
         repro("prepare")
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        check_extension()
+        from aae_native import available_cores
+
+        cores = available_cores()
         fitting = 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
         runs = [run_name(model, seed) for model in MODELS for seed in params.seeds]
         targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs] + [["floor"]]

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -11,6 +10,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "cores.h"
 
 namespace aae {
 namespace {
@@ -26,15 +27,10 @@ void pause_core() {
 // Long enough to last from one kernel of a training step to the next, short enough to leave the core to others.
 constexpr int kSpins = 10000;
 
-// OMP_NUM_THREADS, which says so to PyTorch and most others too, or the cores that this process may use.
+// OMP_NUM_THREADS, which says so to PyTorch and most others too, or one for each core that this process may use.
 int default_threads() {
   const char* const wanted = std::getenv("OMP_NUM_THREADS");
-  if (wanted != nullptr && std::atoi(wanted) > 0) return std::atoi(wanted);
-#if defined(__linux__)
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(1, CPU_COUNT(&cores));
-#endif
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return wanted != nullptr && std::atoi(wanted) > 0 ? std::atoi(wanted) : available_cores();
 }
 
 class Pool {

@@ -13,7 +13,7 @@ namespace aae {
 void parallel_for(int64_t parts, const std::function<void(int64_t)>& part);
 
 // How many threads a loop may take, its caller included. The default is OMP_NUM_THREADS, as it is when this is asked
-// first, or the cores that this process may use.
+// first, or one for each core that this process may use (cores.h).
 int threads();
 void set_threads(int count);
 

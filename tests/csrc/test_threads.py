@@ -16,7 +16,7 @@ from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 PRIORS = [NormalPrior(2), NormalPrior(5), UniformPrior(3), MixturePrior(), SwissRollPrior()]
 LONG = 100_000  # values: long enough for several threads
-CORES = len(os.sched_getaffinity(0))
+CORES = aae_native.available_cores()
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,39 @@ def test_at_first_as_many_threads_as_cores_or_as_the_environment_says(wanted, go
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert int(printed) == got
+
+
+def test_no_more_cores_than_the_affinity_mask_has():
+    code = "import os, aae_native; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+    code += "; print(aae_native.available_cores())"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/a/b", {"a/b/cpu.max": "150000 100000"}, 2),
+        ("0::/a/b", {"a/b/cpu.max": "200000 100000"}, 2),
+        ("0::/a/b", {"a/b/cpu.max": "1000 100000"}, 1),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000"}, 0),
+        ("0::/a/b", {"a/b/cpu.max": "800000 100000", "a/cpu.max": "300000 100000", "cpu.max": "max 100000"}, 3),
+        ("0::/", {"cpu.max": "400000 100000"}, 4),
+        ("0::/of/the/host", {"cpu.max": "400000 100000"}, 4),
+        ("0::/a", {"cpu/a/cpu.cfs_quota_us": "100000", "cpu/a/cpu.cfs_period_us": "100000"}, 0),
+        ("5:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, 3),
+        ("5:cpuacct,cpu:/a/b\n0::/", {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "50000"}, 1),
+        ("5:cpu:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 0),
+        ("3:cpuset:/a", {"cpu/a/cpu.cfs_quota_us": "100000", "cpu/a/cpu.cfs_period_us": "100000"}, 0),
+        ("", {}, 0),
+        ("not a control group", {"cpu.max": "100000 100000"}, 0),
+    ],
+)
+def test_quotas_of_control_groups_and_those_they_are_in(tmp_path, groups, files, cores):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    assert aae_native.quota_in_cores(str(tmp_path), groups) == cores
 
 
 def test_set_threads_refuses_none():
