@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study test test-clang sanitize bench gpu-check lint lock clean
+.PHONY: help env repro study test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -35,12 +35,21 @@ test: env      ## the test suite
 	pytest -n auto --dist loadgroup
 
 sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
-	AAE_SANITIZE=1 AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
+	AAE_SANITIZE=address AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$(CURDIR)/build/sanitize" \
 		pytest -x --capture=sys -o pythonpath="build/sanitize ." tests/aae/test_ops*.py tests/aae/test_backprop_cpu.py \
 		tests/aae/test_priors.py tests/aae/test_training.py tests/csrc \
 		--ignore=tests/csrc/test_cuda_build.py --ignore=tests/csrc/test_cuda_ptx.py
+
+# PyTorch's threads stay out: the sanitizer sees only a part of what they do, and takes that for races.
+sanitize-threads: $(VENV)/.requirements   ## the tests of the native code's threads under ThreadSanitizer (g++)
+	AAE_SANITIZE=thread AAE_CUDA=0 python setup.py -q build_ext \
+		--build-lib build/sanitize-threads --build-temp build/sanitize-threads
+	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" OMP_NUM_THREADS=1 \
+		TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 PYTHONPATH="$(CURDIR)/build/sanitize-threads" \
+		pytest -x --capture=sys -o pythonpath="build/sanitize-threads ." \
+		tests/csrc/test_threads.py tests/aae/test_backprop_cpu.py
 
 test-clang: $(VENV)/.requirements   ## the bits of samples and trainings from an extension that clang built
 	CC=clang CXX=clang++ AAE_CUDA=0 python setup.py -q build_ext --build-lib build/clang --build-temp build/clang

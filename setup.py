@@ -8,7 +8,8 @@ The environment variable AAE_CUDA says whether the CUDA kernels, csrc/cuda/, are
 
 The toolkit is that of CUDA_HOME where that is set, else of the nvcc on the PATH, else /usr/local/cuda.
 
-AAE_SANITIZE=1 builds slow code that stops at the first bad memory access or undefined behaviour (`make sanitize`).
+AAE_SANITIZE=address builds slow code that stops at the first bad memory access or undefined behaviour
+(`make sanitize`), AAE_SANITIZE=thread one that reports data races (`make sanitize-threads`).
 """
 
 import json
@@ -30,8 +31,11 @@ from pipeline.extension import source_digest  # noqa: E402  (the build's path do
 
 # Contraction and fast-math would change the random numbers; errno and traps only keep loops from vectorising.
 FLAGS = ["-O3", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-SANITIZE = os.environ.get("AAE_SANITIZE") == "1"
-SANITIZE_FLAGS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if SANITIZE else []
+SANITIZERS = {
+    "": [],
+    "address": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-O1", "-g", "-fsanitize=thread"],
+}
 NVCC_FLAGS = ["-O3", "-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"]
 
 # Machine code for each also runs on the later GPUs of its generation; the highest becomes PTX too, which
@@ -136,13 +140,16 @@ class BuildExtension(build_ext):
         return toolkit, f"AAE_CUDA={wanted}, and nvcc {toolkit.version} was found"
 
 
-flags = FLAGS + SANITIZE_FLAGS
+sanitizer = os.environ.get("AAE_SANITIZE", "")
+if sanitizer not in SANITIZERS:
+    raise SystemExit(f"setup.py: AAE_SANITIZE must be address or thread, got '{sanitizer}'")
+flags = FLAGS + SANITIZERS[sanitizer]
 extension = Pybind11Extension(
     "aae_native",
     sources("*.cpp"),
     define_macros=[("AAE_SOURCE_DIGEST", quoted(source_digest(ROOT))), ("AAE_FLAGS", quoted(" ".join(flags)))],
     extra_compile_args=flags,
-    extra_link_args=SANITIZE_FLAGS,
+    extra_link_args=SANITIZERS[sanitizer],
     cxx_std=17,
 )
 

@@ -33,6 +33,8 @@ int default_threads() {
   return wanted != nullptr && std::atoi(wanted) > 0 ? std::atoi(wanted) : available_cores();
 }
 
+thread_local bool inside_part = false;  // of a pool's loop: this thread may hold `busy`, and must not try it again
+
 class Pool {
  public:
   explicit Pool(int wanted) : wanted(wanted) {
@@ -76,7 +78,9 @@ class Pool {
 
  private:
   void run_parts(int id) {
+    inside_part = true;
     for (int64_t i = id; i < parts_; i = next_.fetch_add(1, std::memory_order_relaxed)) (*part_)(i);
+    inside_part = false;
   }
 
   void work(int id) {
@@ -131,7 +135,7 @@ void set_threads(int count) { limit.store(count); }
 void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
   const int count = threads();
   std::unique_lock<std::mutex> lock(*busy, std::defer_lock);
-  if (parts < 2 || count < 2 || !lock.try_lock()) {
+  if (parts < 2 || count < 2 || inside_part || !lock.try_lock()) {
     for (int64_t i = 0; i < parts; ++i) part(i);
     return;
   }
