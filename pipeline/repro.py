@@ -81,7 +81,7 @@ def trains_on_gpu(device: str) -> bool:
     """Whether a training has a GPU, which it fills better alone and is timed on."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return False
-    from pipeline.train import choose_device  # brings PyTorch, which takes seconds: only where the answer needs it
+    from aae.device import choose_device  # brings PyTorch, which takes seconds: only where the answer needs it
 
     return choose_device(device).type == "cuda"
 

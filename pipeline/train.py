@@ -18,6 +18,7 @@ from aae import backprop
 from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
 from aae.cuda_graph import PER_GRAPH, GraphedIterations
 from aae.data import Dataset, load_dataset
+from aae.device import choose_device
 from aae.errors import Diverged, InputError
 from aae.files import write_whole
 from aae.machine import describe_machine
@@ -38,7 +39,7 @@ def main() -> None:
     name, seed = run_arguments()
     params = load_params()
     check_extension()
-    device = choose_device(params.device)
+    device = choose_device(params.device, tell=print)
     set_products(params, device)
     if params.threads != "auto":
         aae_native.set_threads(params.threads)
@@ -138,28 +139,6 @@ def publish(snapshot: Path, run: str) -> None:
     folder = SNAPSHOTS / run
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(snapshot, folder / snapshot.name)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `device: auto|cpu|cuda` means on this machine, with this extension."""
-    problem = None if name == "cpu" else cuda_problem()
-    if name == "cuda" and problem:
-        raise InputError(f"device: cuda, but {problem}; allowed here: auto, cpu")
-    return torch.device("cpu" if name == "cpu" or problem else "cuda")
-
-
-def cuda_problem() -> str | None:
-    """Why a training cannot run on a GPU here, or None if it can."""
-    info = aae_native.build_info()
-    if not torch.cuda.is_available():
-        return "PyTorch sees no CUDA device"
-    if not info["cuda"]:
-        return f"the extension has no CUDA ({info['cuda_reason']})"
-    oldest = min(int(code[3:]) for code in info["cuda_architectures"].split() if code.startswith("sm_"))
-    major, minor = torch.cuda.get_device_capability()
-    if 10 * major + minor < oldest:
-        return f"the GPU's compute capability is {major}.{minor}, and the extension needs {oldest / 10} or later"
-    return None
 
 
 def set_products(params: Params, device: torch.device) -> None:

@@ -1,13 +1,10 @@
 """What stages answer with one line and exit status 1, whichever of them it is."""
 
-import aae_native
 import pytest
 import torch
 
-from aae.errors import InputError
-from pipeline import evaluate, prepare
+from pipeline import evaluate, prepare, train
 from pipeline.cli import run_stage
-from pipeline.train import choose_device
 from tests.pipeline.tiny_runs import failure
 
 
@@ -49,25 +46,10 @@ def test_a_seed_out_of_range(workspace, seed):
     assert line == f"error: --seed: must be from 0 to 2^63 - 1; found {seed}"
 
 
-@pytest.mark.parametrize(
-    ("available", "built", "capability", "problem"),
-    [
-        (False, True, (9, 0), "PyTorch sees no CUDA device"),
-        (True, False, (9, 0), r"the extension has no CUDA \(AAE_CUDA=0\)"),
-        (True, True, (7, 5), "the GPU's compute capability is 7.5, and the extension needs 8.0 or later"),
-        (True, True, (8, 0), None),
-        (True, True, (12, 1), None),
-    ],
-)
-def test_the_device(monkeypatch, available, built, capability, problem):
-    info = {"cuda": built, "cuda_reason": "AAE_CUDA=0", "cuda_architectures": "sm_80 sm_90 sm_120 compute_120"}
-    monkeypatch.setattr(aae_native, "build_info", lambda: info)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type == ("cpu" if problem else "cuda")
-    if problem:
-        with pytest.raises(InputError, match=f"^device: cuda, but {problem}; allowed here: auto, cpu$"):
-            choose_device("cuda")
-    else:
-        assert choose_device("cuda").type == "cuda"
+def test_training_says_why_it_does_not_take_the_gpu(fresh, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    params = (fresh / "params.yaml").read_text().replace("batch_size: 4 ", "batch_size: 400 ")
+    (fresh / "params.yaml").write_text(params)
+    line = failure(train, "--model", "aae", "--seed", "0")  # before it trains
+    assert line == "error: batch_size: 400 is more than the 20 training images"
+    assert capsys.readouterr().out == "device: auto: training runs on the CPU: PyTorch sees no CUDA device\n"
