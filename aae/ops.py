@@ -107,10 +107,6 @@ def sample_prior(
     """
     op = "sample_prior"
     check_prior(op, prior)
-    direct = out is not None and labels is None and device is None and _nobody_watches()
-    if direct and aae_native.sample_directly(prior.native, n, seed, step, stream, offset, out):
-        increment_version(out)
-        return out
     check_rows(op, n, offset, prior.dim)
     if out is None:
         samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
@@ -122,7 +118,7 @@ def sample_prior(
     step, late_step = check_draw(op, seed, step, stream, samples.device)
     if labels is not None:
         check_labels(op, prior, labels, n, samples.device)
-    if _is_plain(samples):
+    if _bypasses_dispatcher(samples):
         _sample_prior_native(prior.native, samples, labels, late_step, seed, step, stream, offset)
     else:
         torch.ops.aae.sample_prior(
@@ -185,12 +181,6 @@ def assemble_discriminator_batch(
     """
     op = "assemble_discriminator_batch"
     check_prior(op, prior)
-    if labels is None and _nobody_watches():
-        made = aae_native.assemble_directly(prior.native, codes, n_prior, seed, step, offset, out)
-        if made is not None:
-            if out is not None:
-                increment_version(out)
-            return made
     check_tensor(op, "codes", codes, torch.float32, ("n", prior.dim))
     check_rows(op, n_prior, offset, prior.dim, n_name="n_prior")
     step, late_step = check_draw(op, seed, step, 0, codes.device)
@@ -204,7 +194,7 @@ def assemble_discriminator_batch(
         batch, targets = check_pair(op, out)
         check_tensor(op, "out[0]", batch, torch.float32, (rows, width), codes.device)
         check_tensor(op, "out[1]", targets, torch.float32, (rows, 1), codes.device)
-    if _is_plain(codes) if out is None else _is_plain(codes, batch, targets):
+    if _bypasses_dispatcher(codes) if out is None else _bypasses_dispatcher(codes, batch, targets):
         _assemble_discriminator_batch_native(prior.native, codes, labels, batch, targets, late_step, seed, step, offset)
     else:
         torch.ops.aae.assemble_discriminator_batch(
@@ -271,10 +261,6 @@ def draw_minibatch(
     [0, 1] with every pixel v the nearest float32 to v / 255, and their indices, int64 `[n]`.
     """
     op = "draw_minibatch"
-    direct = out is not None and _nobody_watches()
-    if direct and aae_native.draw_directly(images, n, seed, step, stream, offset, out):
-        increment_version(out)
-        return out
     check_tensor(op, "images", images, torch.uint8, ("N", "pixels"))
     if not 0 < images.shape[0] < 2**32:
         raise ValueError(f"{op}: images must be 1 to 2^32 - 1 rows, got {images.shape[0]}")
@@ -288,7 +274,7 @@ def draw_minibatch(
         drawn, indices = check_pair(op, out)
         check_tensor(op, "out[0]", drawn, torch.float32, (n, pixels), images.device)
         check_tensor(op, "out[1]", indices, torch.int64, (n,), images.device)
-    if _is_plain(images, drawn, indices):
+    if _bypasses_dispatcher(images, drawn, indices):
         _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset)
     else:
         torch.ops.aae.draw_minibatch(drawn, indices, images, late_step, seed, step, int(stream), offset)
@@ -332,14 +318,12 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 # --- around the kernels ---------------------------------------------------------------------------
 
 
-def _nobody_watches():
-    """Whether a CPU kernel may be called past PyTorch's dispatcher, which costs more than a step's whole batch."""
-    return not torch.compiler.is_compiling() and not torch._C._len_torch_dispatch_stack()
+def _bypasses_dispatcher(*tensors):
+    """Whether a CPU kernel may be called past PyTorch's dispatcher, which takes longer than a step's whole batch.
 
-
-def _is_plain(*tensors):
-    """The same for these tensors: on the CPU, and of no subclass that would want to know."""
-    if not _nobody_watches():
+    Not while torch.compile traces or a dispatch mode is active, and not for tensors on a GPU or of a subclass.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
     for tensor in tensors:  # noqa: SIM110  (all() takes three times as long)
         if type(tensor) is not Tensor or not tensor.is_cpu:

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "bindings.h"
-#include "bindings_direct.h"
 #include "bindings_items.h"
 #include "bindings_perceptron.h"
 #include "cpu/cores.h"
@@ -51,39 +50,31 @@ class ReleaseGilIfLong {
   std::optional<py::gil_scoped_release> release_;
 };
 
-}  // namespace
-
-namespace aae {
-
-void sample_prior(const Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
+void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
                   uint64_t step, uint32_t stream, int64_t offset) {
-  check_sample_prior_arrays(prior, labels, out, n);
+  aae::check_sample_prior_arrays(prior, labels, out, n);
   check_labels("sample_prior", labels, n, prior.classes);
   const ReleaseGilIfLong gil(n * prior.dim);
-  sample_prior_cpu(prior, at<int64_t>(labels), at<float>(out), n, {seed, step, stream}, offset);
+  aae::sample_prior_cpu(prior, at<int64_t>(labels), at<float>(out), n, {seed, step, stream}, offset);
 }
 
-void assemble_discriminator_batch(const Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
+void assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
                                   uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed,
                                   uint64_t step, uint32_t stream, int64_t offset) {
-  check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
+  aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
   check_labels("assemble_discriminator_batch", labels, n_codes, prior.classes);
   const ReleaseGilIfLong gil((n_codes + n_prior) * prior.dim);
-  assemble_discriminator_batch_cpu(prior, at<float>(codes), at<int64_t>(labels), at<float>(batch),
-                                   at<float>(targets), n_codes, n_prior, {seed, step, stream}, offset);
+  aae::assemble_discriminator_batch_cpu(prior, at<float>(codes), at<int64_t>(labels), at<float>(batch),
+                                        at<float>(targets), n_codes, n_prior, {seed, step, stream}, offset);
 }
 
 void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
                     int64_t n, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
-  check_minibatch_arrays(images, n_images, pixels, out, indices, n);
+  aae::check_minibatch_arrays(images, n_images, pixels, out, indices, n);
   const ReleaseGilIfLong gil(n * (pixels + 1));
-  draw_minibatch_cpu(at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
-                     {seed, step, stream}, offset);
+  aae::draw_minibatch_cpu(at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
+                          {seed, step, stream}, offset);
 }
-
-}  // namespace aae
-
-namespace {
 
 aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes,
                       const std::vector<float>& parameters) {
@@ -172,14 +163,13 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("philox4x32", &philox4x32, "counter"_a, "key"_a, "words"_a, "n"_a);
   py::class_<aae::Prior>(m, "Prior", "A prior as the kernels know it.")
       .def(py::init(&make_prior), "kind"_a, "dim"_a, "classes"_a, "parameters"_a);
-  m.def("sample_prior", &aae::sample_prior, "prior"_a, "labels"_a, "out"_a, "n"_a, "seed"_a, "step"_a, "stream"_a,
+  m.def("sample_prior", &sample_prior, "prior"_a, "labels"_a, "out"_a, "n"_a, "seed"_a, "step"_a, "stream"_a,
         "offset"_a);
-  m.def("assemble_discriminator_batch", &aae::assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a,
+  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a,
         "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a);
-  m.def("draw_minibatch", &aae::draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
+  m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
         "seed"_a, "step"_a, "stream"_a, "offset"_a);
 
-  direct::bind(m);
   items::bind(m);
 
   m.def("uniform", &uniform, "words"_a, "out"_a, "n"_a);

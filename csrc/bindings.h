@@ -59,13 +59,4 @@ inline void check_minibatch_arrays(uintptr_t images, int64_t n_images, int64_t p
                   {"images", images, n_images * pixels}});
 }
 
-// The ops of kernels.h, checked: throw where arrays overlap or a label is out of range. bindings.cpp has them.
-void sample_prior(const Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed, uint64_t step,
-                  uint32_t stream, int64_t offset);
-void assemble_discriminator_batch(const Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
-                                  uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed,
-                                  uint64_t step, uint32_t stream, int64_t offset);
-void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
-                    int64_t n, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset);
-
 }  // namespace aae
