@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from dataclasses import dataclass
@@ -49,14 +50,13 @@ def main() -> None:
         sys.exit("error: gpu-check: the extension cannot be built")
     check.run("tests", 180, "-m", "pytest", "-q", "-m", "cuda", *PYTEST, *cuda_tests())
     trainings = [(training, train(check, *training)) for training in TRAININGS]
-    kernels = last_json(check.run("kernels", 60, TRAINING, "--way", "kernels", "--deterministic"))
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "benchmarks.json"
         check.run("benchmarks", 120, "-m", "pytest", "-q", "--benchmark-only", f"--benchmark-json={results}", *PYTEST,
                   "tests/benchmarks/test_gpu_ops.py")  # fmt: skip
         benchmarks = json.loads(results.read_text())["benchmarks"] if results.is_file() else []
     check.compare_bits(trainings)
-    page = [*machine(), *check.page(), *training_table(trainings), *kernel_table(kernels), *benchmark_table(benchmarks)]
+    page = [*machine(), *check.page(), *training_table(trainings), *benchmark_table(benchmarks)]
     PAGE.write_text("\n".join(page) + "\n")
     print("\n".join(page), flush=True)
     if check.failures:
@@ -85,6 +85,9 @@ def missing_requirements() -> list[str]:
         missing.append("nvcc (in CUDA_HOME/bin, PATH or /usr/local/cuda/bin)")
     if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
         missing.append("a C++ compiler")
+    headers = sysconfig.get_path("include")
+    if not Path(headers, "Python.h").is_file():
+        missing.append(f"Python.h in {headers} (Debian's python{sys.version_info.major}.{sys.version_info.minor}-dev)")
     return missing
 
 
@@ -140,7 +143,7 @@ class Check:
 
     def compare_bits(self, trainings: list) -> None:
         """Deterministic trainings of a model give the same bits in graphs and one by one."""
-        bits = {way: result["first"]["weights"] for (model, way, precision, deterministic, _), result in trainings
+        bits = {way: result["weights"] for (model, way, precision, deterministic, _), result in trainings
                 if (model, precision, deterministic) == ("aae", "float32", True) and result}  # fmt: skip
         if len(set(bits.values())) > 1:
             self.failures.append(f"weights after the first epoch differ: {bits}")
@@ -204,43 +207,21 @@ def training_table(trainings: list) -> list[str]:
         "\n## Training\n",
         "*Plain* is the plainest PyTorch: `backward()` and `torch.optim.Adam`. The first epoch contains the libraries' "
         "start, and in graphs their capture.\n",
-        f"| model | way | precision | deterministic | epochs measured | first epoch, s | median epoch, s | "
-        f"{EPOCHS} epochs, s | times faster than plain | weights after 1 epoch |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| model | way | precision | deterministic | epochs | first epoch, s | median epoch, s | "
+        "times faster than plain | weights after 1 epoch |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     plain = {model: result["median_epoch"] for (model, way, *_), result in trainings if way == "plain" and result}
     for (model, way, precision, deterministic, _), result in trainings:
         if not result:
-            lines.append(f"| {model} | {way} | {precision} | {yes(deterministic)} | failed | | | | | |")
+            lines.append(f"| {model} | {way} | {precision} | {'yes' if deterministic else 'no'} | failed | | | | |")
             continue
-        whole = f"{result['seconds']:.2f}"
-        if result["epochs"] < EPOCHS:
-            whole = f"about {result['first_epoch'] + (EPOCHS - 1) * result['median_epoch']:.0f}"
         faster = f"{plain[model] / result['median_epoch']:.1f}" if model in plain else ""
         lines.append(
-            f"| {model} | {way} | {precision} | {yes(deterministic)} | {result['epochs']} | "
-            f"{result['first_epoch']:.3f} | {result['median_epoch']:.4f} | {whole} | {faster} | "
-            f"{result.get('first', {}).get('weights', '')} |"
+            f"| {model} | {way} | {precision} | {'yes' if deterministic else 'no'} | {result['epochs']} | "
+            f"{result['first_epoch']:.3f} | {result['median_epoch']:.4f} | {faster} | {result['weights']} |"
         )
     return lines
-
-
-def yes(flag: bool) -> str:
-    return "yes" if flag else "no"
-
-
-def kernel_table(kernels: dict) -> list[str]:
-    if not kernels:
-        return []
-    rows = kernels["kernels"]
-    calls, spent = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    return [
-        "\n## What an iteration of the AAE runs\n",
-        f"{calls:.0f} kernels, copies and fills that take {spent:.0f} µs, waits between them left out.\n",
-        "| calls | µs | kernel |",
-        "|---|---|---|",
-        *(f"| {count:.0f} | {spent:.1f} | `{name[:100].replace('|', '/')}` |" for name, count, spent in rows[:30]),
-    ]
 
 
 def benchmark_table(benchmarks: list[dict]) -> list[str]:

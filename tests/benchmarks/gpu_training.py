@@ -8,21 +8,20 @@ import hashlib
 import json
 import statistics
 import time
-from collections import Counter
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch import nn
 from trainings import EPOCH, mnist, our_training, plain_training
 
 from aae.backprop import PRECISIONS, set_products
 from aae.cuda_graph import GraphedIterations
-from aae.trainer import Trainer, train_epoch
+from aae.trainer import train_epoch
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=("aae", "vae"), default="aae")
-    parser.add_argument("--way", choices=("graphs", "one by one", "plain", "kernels"), required=True)
+    parser.add_argument("--way", choices=("graphs", "one by one", "plain"), required=True)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--deterministic", action="store_true")
     parser.add_argument("--epochs", type=int, default=100)
@@ -30,74 +29,31 @@ def main() -> None:
     arguments = parser.parse_args()
     set_products(arguments.precision, arguments.deterministic)
     images = mnist("cuda")
-    if arguments.way == "plain":
-        result = time_plain(arguments, images)
-    elif arguments.way == "kernels":
-        result = count_kernels(our_training(arguments.model, images))
-    else:
-        result = time_ours(arguments, our_training(arguments.model, images))
-    print(json.dumps(result))
-
-
-def time_ours(arguments: argparse.Namespace, trainer: Trainer) -> dict:
-    """The seconds of each epoch, those of capturing graphs in the first; its losses and its weights' bits."""
+    training = (plain_training if arguments.way == "plain" else our_training)(arguments.model, images)
+    seconds, weights = [], ""
     torch.cuda.synchronize()
-    seconds, first = [], {}
-    start = time.perf_counter()
-    advance = GraphedIterations(trainer).advance if arguments.way == "graphs" else None
+    start = time.perf_counter()  # what captures graphs counts to the first epoch
+    advance = GraphedIterations(training).advance if arguments.way == "graphs" else None
     while len(seconds) < arguments.epochs and sum(seconds) < arguments.seconds:
-        losses = train_epoch(trainer, len(seconds) + 1, EPOCH, advance=advance)  # waits for the GPU to read the losses
-        seconds.append(time.perf_counter() - start - sum(seconds))
-        first = first or {"losses": losses, "weights": digest(trainer)}
-    return summary(seconds) | {"first": first, "last": {"losses": losses, "weights": digest(trainer)}}
-
-
-def time_plain(arguments: argparse.Namespace, images: torch.Tensor) -> dict:
-    """The seconds of each epoch of the plainest PyTorch."""
-    training = plain_training(arguments.model, images)
-    torch.cuda.synchronize()
-    seconds: list[float] = []
-    start = time.perf_counter()
-    while len(seconds) < arguments.epochs and sum(seconds) < arguments.seconds:
-        for _ in range(EPOCH):
-            training.iteration()
+        if arguments.way == "plain":
+            for _ in range(EPOCH):
+                training.iteration()
+        else:
+            train_epoch(training, len(seconds) + 1, EPOCH, advance=advance)
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start - sum(seconds))
-    return summary(seconds)
+        if arguments.way != "plain" and not weights:
+            weights = digest(training.model)
+    result = {"epochs": len(seconds), "first_epoch": seconds[0], "weights": weights}
+    print(json.dumps(result | {"median_epoch": statistics.median(seconds[1:] or seconds)}))
 
 
-def summary(seconds: list[float]) -> dict:
-    return {
-        "epochs": len(seconds),
-        "seconds": sum(seconds),
-        "first_epoch": seconds[0],
-        "median_epoch": statistics.median(seconds[1:] or seconds),
-    }
-
-
-def digest(trainer: Trainer) -> str:
+def digest(model: nn.Module) -> str:
     """The beginning of the SHA-256 of all weights."""
     content = hashlib.sha256()
-    for parameter in trainer.model.parameters():
+    for parameter in model.parameters():
         content.update(parameter.detach().cpu().numpy().tobytes())
     return content.hexdigest()[:12]
-
-
-def count_kernels(trainer: Trainer, iterations: int = 20) -> dict:
-    """What the GPU runs in an iteration: of each kernel, how often and for how many microseconds in all."""
-    for _ in range(3):
-        trainer.advance(1)
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CUDA]) as trace:
-        for _ in range(iterations):
-            trainer.advance(1)
-        torch.cuda.synchronize()
-    calls, microseconds = Counter(), Counter()
-    for event in trace.events():
-        if event.device_type == torch.autograd.DeviceType.CUDA:
-            calls[event.name] += 1 / iterations
-            microseconds[event.name] += event.time_range.elapsed_us() / iterations
-    return {"kernels": [[name, calls[name], spent] for name, spent in microseconds.most_common()]}
 
 
 if __name__ == "__main__":

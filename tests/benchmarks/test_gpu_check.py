@@ -18,3 +18,14 @@ def test_what_is_lacking_is_said_in_one_line():
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: gpu-check: needed and not found: ")
     assert "a CUDA device that PyTorch sees" in line
+    assert "Python.h" not in line  # with which the extension of these tests was built
+
+
+def test_headers_of_python_that_are_not_there():
+    """What the distributions pack apart; the build would take a minute to find out."""
+    code = "import runpy, sysconfig; path = sysconfig.get_path; "
+    code += "sysconfig.get_path = lambda name, *others: '/none' if name == 'include' else path(name, *others); "
+    code += f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-dev"
+    assert f"Python.h in /none (Debian's {package})" in done.stderr
