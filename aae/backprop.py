@@ -1,17 +1,19 @@
-"""The passes of a perceptron, its loss and Adam in PyTorch's operations, for any device.
+"""The passes of a perceptron, the losses and Adam in PyTorch's operations, for any device.
 
 They compute what autograd and `torch.optim.Adam` would (the tests compare them), without building a graph that never
 changes anew for every step. The parameters are those of the `nn.Module`, updated in place. `aae.backprop_cpu` does the
 same faster on the CPU. Nothing here waits for the device or brings numbers to it, so that CUDA graphs can hold it all.
 """
 
+import math
 import os
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.adam import adam
+
+from aae.pass_checks import addresses_of, check_gradient, check_minibatch, check_update, linears_of
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -39,55 +41,79 @@ def set_products(precision: str, deterministic: bool) -> None:
 
 
 class Perceptron:
-    """The passes of an `mlp` on minibatches: linear layers with ReLU between them.
+    """The parameters of an `mlp`: linear layers with ReLU between them. They are float32 with every precision.
 
-    Outputs and the gradients in parameters and inputs are float32 with every precision of the products.
+    `sparse_inputs` changes nothing here.
     """
 
     def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
         self.dtype = _dtype
-        linears = [layer for layer in network if isinstance(layer, nn.Linear)]
-        self.parameters = [tensor.detach() for layer in linears for tensor in (layer.weight, layer.bias)]
+        self.linears = linears_of(network)
+        self.addresses = addresses_of(self.linears)
+        self.parameters = [tensor.detach() for layer in self.linears for tensor in (layer.weight, layer.bias)]
+        self.sizes = [self.linears[0].in_features, *(linear.out_features for linear in self.linears)]
         self.factors = self.parameters  # what is multiplied
         if self.dtype != torch.float32:
             self.factors = [parameter.to(self.dtype) for parameter in self.parameters]
         self.layers = list(zip(self.factors[::2], self.factors[1::2], strict=True))
-        self.inputs: list[Tensor] = []  # of each layer in the last forward pass
+
+
+class Pass:
+    """A minibatch of `rows` rows on its way through a perceptron and back.
+
+    Outputs and the gradients in inputs are float32 with every precision of the products.
+    """
+
+    def __init__(self, perceptron: Perceptron, rows: int):
+        self.perceptron, self.rows = perceptron, rows
+        self.device = perceptron.parameters[0].device
+        self.x: Tensor | None = None  # of the last forward
+        self.grad_outputs: Tensor | None = None  # of the backward after it
+        self.inputs: list[Tensor] = []  # of each layer in the last forward
+        self.gradients: list[Tensor] = []  # in each layer's outputs, of the last backward
 
     def forward(self, x: Tensor) -> Tensor:
-        """The outputs [n, outputs] for inputs `x` [n, inputs], which the backward pass will need unchanged."""
-        if self.factors is not self.parameters:
-            torch._foreach_copy_(self.factors, self.parameters)
-        x = x.to(self.dtype)
+        """The outputs [rows, outputs] for inputs `x` [rows, inputs], float32, contiguous.
+
+        `x` must stay as it is until the update. Raises TypeError or ValueError for another `x`.
+        """
+        perceptron = self.perceptron
+        check_minibatch(x, perceptron.sizes[0], self.device, self.rows)
+        self.x, self.grad_outputs = x, None
+        if perceptron.factors is not perceptron.parameters:
+            torch._foreach_copy_(perceptron.factors, perceptron.parameters)
+        x = x.to(perceptron.dtype)
         self.inputs = []
-        for weight, bias in self.layers[:-1]:
+        for weight, bias in perceptron.layers[:-1]:
             self.inputs.append(x)
             x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, in one kernel where there is one
         self.inputs.append(x)
-        weight, bias = self.layers[-1]
+        weight, bias = perceptron.layers[-1]
         return torch.addmm(bias, x, weight.t()).float()
 
-    def backward(self, gradient: Tensor, adam: "Adam | None" = None, to_inputs: bool = False) -> Tensor | None:
-        """From the loss's `gradient` in the outputs [n, outputs] of the last n rows of the last forward pass.
+    def backward(self, grad_outputs: Tensor, *, grad_inputs: bool = False) -> Tensor | None:
+        """The gradients at every layer, from the loss's `grad_outputs` [n, outputs] in the last n rows of the last
+        forward's outputs, which must stay as it is until the update. Nothing is moved.
 
-        `adam` moves the parameters, if it is given. Returns the gradient in the inputs, if that is asked for.
+        Returns the gradient in the inputs [n, inputs] if `grad_inputs`. Raises TypeError or ValueError for another
+        `grad_outputs`, or before a forward.
         """
-        gradient = gradient.to(self.dtype)
-        for i in reversed(range(len(self.layers))):
-            x = self.inputs[i][-len(gradient) :]
-            if adam and self.dtype == torch.float32:
-                torch.mm(gradient.t(), x, out=adam.gradients[2 * i])
-            elif adam:
-                adam.gradients[2 * i].copy_(gradient.t() @ x)
-            if adam:
-                torch.sum(gradient, dim=0, dtype=torch.float32, out=adam.gradients[2 * i + 1])
-            if i > 0 or to_inputs:
-                gradient = gradient @ self.layers[i][0]
+        perceptron = self.perceptron
+        check_gradient(grad_outputs, perceptron.sizes[-1], self.device, self.x)
+        self.grad_outputs = grad_outputs
+        gradient = grad_outputs.to(perceptron.dtype)
+        self.gradients = [gradient]
+        for i in reversed(range(len(perceptron.layers))):
+            if i > 0 or grad_inputs:
+                gradient = gradient @ perceptron.layers[i][0]
             if i > 0:
-                torch.ops.aten.threshold_backward.grad_input(gradient, x, 0, grad_input=gradient)
-        if adam:
-            adam.step()
-        return gradient.float() if to_inputs else None
+                torch.ops.aten.threshold_backward.grad_input(gradient, self.layer_inputs(i), 0, grad_input=gradient)
+                self.gradients.insert(0, gradient)
+        return gradient.float() if grad_inputs else None
+
+    def layer_inputs(self, layer: int) -> Tensor:
+        """The inputs of a layer in the rows of the last backward."""
+        return self.inputs[layer][-len(self.grad_outputs) :]
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
@@ -108,47 +134,80 @@ def add_losses(totals: Tensor, losses: Sequence[Tensor]) -> None:
     totals += torch.stack(losses)
 
 
-def array(tensor: Tensor) -> Tensor:
-    """What to do arithmetic on a few values with: here the tensor itself."""
-    return tensor
+def sample_posterior(posterior: Tensor, noise: Tensor) -> Tensor:
+    """Codes [n, code_size] from Gaussians with diagonal covariance: mean + std noise.
+
+    `posterior` [n, 2 code_size] has the means and then the log-variances, `noise` is [n, code_size].
+    """
+    mean, log_variance = posterior.chunk(2, dim=1)
+    return torch.addcmul(mean, noise, (0.5 * log_variance).exp())
 
 
-def tensor(array: Tensor) -> Tensor:
-    """The way back from `array`."""
-    return array
+def kl_to_normal(posterior: Tensor, noise: Tensor, grad_codes: Tensor, std: float) -> tuple[Tensor, Tensor]:
+    """KL(posterior || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B), and a gradient.
 
-
-exp = torch.exp
-
-
-def side_by_side(first: Tensor, second: Tensor) -> Tensor:
-    """The columns of both."""
-    return torch.cat([first, second], dim=1)
+    This is the gradient [n, 2 code_size] in `posterior` of the divergence and of the loss whose gradient in the codes
+    of `sample_posterior(posterior, noise)` is `grad_codes` [n, code_size].
+    """
+    n = len(posterior)
+    mean, log_variance = posterior.chunk(2, dim=1)
+    variance, deviation = log_variance.exp(), noise * (0.5 * log_variance).exp()
+    kl = 0.5 * ((mean * mean + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
+    grad_mean = grad_codes + mean / (n * std**2)
+    grad_log_variance = 0.5 * grad_codes * deviation + (variance / std**2 - 1) / (2 * n)
+    return kl, torch.cat([grad_mean, grad_log_variance], dim=1)
 
 
 class Adam:
-    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, fused and in place, epsilon 1e-8.
+    """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, fused and in place, epsilon 1e-8."""
 
-    `gradients`, in the order of the network's `parameters`, are buffers that a backward pass fills before each `step`.
-    """
-
-    def __init__(self, network: Perceptron, learning_rate: float, betas: Sequence[float]):
-        self.learning_rate, self.betas = learning_rate, betas
-        self.parameters = network.parameters
-        self.gradients = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+    def __init__(self, perceptron: Perceptron, betas: Sequence[float]):
+        self.perceptron, self.betas = perceptron, betas
+        self.gradients = [torch.zeros_like(parameter) for parameter in perceptron.parameters]
+        self.means = [torch.zeros_like(parameter) for parameter in perceptron.parameters]
+        self.squares = [torch.zeros_like(parameter) for parameter in perceptron.parameters]
+        self.steps = torch.zeros((), device=perceptron.parameters[0].device)  # of all parameters
 
     def resume(self, steps: int) -> None:
         """Goes on as after `steps` steps; the moments are restored apart."""
-        for count in self.steps:
-            count.fill_(steps)
+        self.steps.fill_(steps)
 
-    def step(self) -> None:
-        """Moves every parameter by what `gradients` hold."""
-        adam(
-            self.parameters, self.gradients, self.means, self.squares, [], self.steps,
-            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=1e-8, weight_decay=0.0,
-            amsgrad=False, maximize=False, fused=True,
+    def update(self, *passes: Pass, learning_rate: float | Tensor) -> None:
+        """Moves the parameters by the sum of the gradients that the last backward of each of `passes` made.
+
+        `learning_rate` may be a float32 tensor [] on the device, which is read when the update runs: a CUDA graph
+        follows it. Raises ValueError for a pass of another network or without gradients, and if the network's
+        parameters were assigned anew.
+        """
+        check_update(self.perceptron, passes)
+        for i in range(len(self.perceptron.layers)):
+            x = stacked([one.layer_inputs(i) for one in passes])
+            gradient = stacked([one.gradients[i] for one in passes])
+            if self.perceptron.dtype == torch.float32:
+                torch.mm(gradient.t(), x, out=self.gradients[2 * i])
+            else:
+                self.gradients[2 * i].copy_(gradient.t() @ x)
+            torch.sum(gradient, dim=0, dtype=torch.float32, out=self.gradients[2 * i + 1])
+        self.steps += 1
+        torch._fused_adam_(
+            self.perceptron.parameters, self.gradients, self.means, self.squares, [],
+            [self.steps] * len(self.gradients), lr=learning_rate, beta1=self.betas[0], beta2=self.betas[1],
+            eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """The rows of all tensors; the tensor itself if it is one."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+class Average:
+    """An exponential moving average of a network's parameters, which it begins with."""
+
+    def __init__(self, perceptron: Perceptron, decay: float):
+        self.perceptron, self.decay = perceptron, decay
+        self.parameters = [parameter.clone() for parameter in perceptron.parameters]
+
+    def update(self) -> None:
+        """average += (1 - decay) (parameter - average)."""
+        torch._foreach_lerp_(self.parameters, self.perceptron.parameters, 1 - self.decay)

@@ -39,7 +39,7 @@ class Trainer(ABC):
         `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
         """
 
-    def minibatch(self, n: int) -> tuple[Tensor, Tensor]:
+    def new_minibatch(self, n: int) -> tuple[Tensor, Tensor]:
         """Where `draw` puts `n` images, float32 [n, pixels], and their indices, int64 [n]."""
         images = torch.empty(n, self.images.shape[1], device=self.images.device)
         return images, torch.empty(n, dtype=torch.int64, device=self.images.device)
@@ -56,7 +56,7 @@ class Trainer(ABC):
     def encode(self, images: Tensor) -> Tensor:
         """The encoder's outputs [n, outputs] for `images`, float32 [n, pixels] on the training images' device."""
         encoder = self.networks["encoder"]
-        return torch.cat([encoder.forward(part).clone() for part in images.split(1000)])
+        return torch.cat([self.passes.Pass(encoder, len(part)).forward(part) for part in images.split(1000)])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name; not copies."""

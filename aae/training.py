@@ -6,10 +6,6 @@ the device and its optimisers; `iteration(step)` trains one step further. `aae.t
 epoch, and going on after an interruption.
 """
 
-import math
-from typing import TypeVar
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,16 +14,14 @@ from aae.ops import Stream, assemble_discriminator_batch, sample_prior
 from aae.priors import NormalPrior, Prior
 from aae.trainer import Trainer, sparse_pays
 
-Array = TypeVar("Array", Tensor, np.ndarray)
-
 
 class AAETrainer(Trainer):
     """Makhzani et al., arXiv 1511.05644, section 2, with the settings of the post.
 
     An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
-    drawn with replacement. `images` is uint8 [N, pixels] on the model's device; `autoencoder`,
-    `discriminator` and `generator` are keyword arguments of `Adam`. With `labels`, int64 [N], the discriminator sees
-    each code with its label, and the prior's samples with their class (section 2.3).
+    drawn with replacement. `images` is uint8 [N, pixels] on the model's device; `autoencoder`, `discriminator` and
+    `generator` are dictionaries with the `learning_rate` and `betas` of Adam. With `labels`, int64 [N], the
+    discriminator sees each code with its label, and the prior's samples with their class (section 2.3).
     """
 
     losses = ("reconstruction", "discriminator", "generator")
@@ -48,19 +42,29 @@ class AAETrainer(Trainer):
         super().__init__(images, seed)
         self.model, self.prior, self.labels = model, prior, labels
         half = batch_size // 2
-        self.for_reconstruction = self.minibatch(batch_size)
-        self.for_both = self.minibatch(half + batch_size)  # the discriminator's rows, then the generator's
-        self.for_discriminator = tuple(tensor[:half] for tensor in self.for_both)
-        self.for_generator = tuple(tensor[half:] for tensor in self.for_both)
+        self.minibatch = self.new_minibatch(batch_size)  # of the reconstruction step
+        self.adversarial_minibatch = self.new_minibatch(half + batch_size)  # the discriminator's rows, the generator's
+        self.discriminator_minibatch = tuple(tensor[:half] for tensor in self.adversarial_minibatch)
+        self.generator_minibatch = tuple(tensor[half:] for tensor in self.adversarial_minibatch)
         columns = model.discriminator[0].in_features
         self.discriminator_batch = tuple(torch.empty(2 * half, size, device=images.device) for size in (columns, 1))
-        self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
-        self.decoder = self.passes.Perceptron(model.decoder)
-        self.discriminator = self.passes.Perceptron(model.discriminator)
-        self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
-        self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
-        self.discriminator_adam = self.passes.Adam(self.discriminator, **discriminator)
-        self.generator_adam = self.passes.Adam(self.encoder, **generator)
+
+        passes = self.passes
+        self.encoder = passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
+        self.decoder = passes.Perceptron(model.decoder)
+        self.discriminator = passes.Perceptron(model.discriminator)
+        self.encoder_pass = passes.Pass(self.encoder, batch_size)
+        self.decoder_pass = passes.Pass(self.decoder, batch_size)
+        self.adversarial_encoder_pass = passes.Pass(self.encoder, half + batch_size)
+        self.discriminator_pass = passes.Pass(self.discriminator, 2 * half)
+        self.generator_pass = passes.Pass(self.discriminator, batch_size)  # through the discriminator to the codes
+        self.autoencoder_rate, self.discriminator_rate, self.generator_rate = (
+            optimizer["learning_rate"] for optimizer in (autoencoder, discriminator, generator)
+        )
+        self.encoder_adam = passes.Adam(self.encoder, autoencoder["betas"])
+        self.decoder_adam = passes.Adam(self.decoder, autoencoder["betas"])
+        self.discriminator_adam = passes.Adam(self.discriminator, discriminator["betas"])
+        self.generator_adam = passes.Adam(self.encoder, generator["betas"])
         self.networks = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
         self.optimizers = {
             "encoder_adam": self.encoder_adam,
@@ -84,11 +88,13 @@ class AAETrainer(Trainer):
 
         What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
         """
-        images, _ = self.draw(self.for_reconstruction, step, Stream.RECONSTRUCTION)
-        logits = self.decoder.forward(self.encoder.forward(images))
-        loss, gradient = self.passes.cross_entropy(logits, images, images.numel())
-        in_codes = self.decoder.backward(gradient, self.decoder_adam, to_inputs=True)
-        self.encoder.backward(in_codes, self.encoder_adam)
+        images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
+        logits = self.decoder_pass.forward(self.encoder_pass.forward(images))
+        loss, grad_logits = self.passes.cross_entropy(logits, images, images.numel())
+        grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        self.encoder_pass.backward(grad_codes)
+        self.decoder_adam.update(self.decoder_pass, learning_rate=self.autoencoder_rate)
+        self.encoder_adam.update(self.encoder_pass, learning_rate=self.autoencoder_rate)
         return loss * self.model.pixels
 
     def encode_minibatches(
@@ -98,11 +104,11 @@ class AAETrainer(Trainer):
 
         Each step has a minibatch of its own; the first leaves the encoder as it is, so one pass encodes both.
         """
-        self.draw(self.for_discriminator, step, Stream.DISCRIMINATOR)
-        self.draw(self.for_generator, step, Stream.GENERATOR)
-        images, indices = self.for_both
-        sizes = len(self.for_discriminator[0]), len(self.for_generator[0])
-        codes = self.encoder.forward(images).split(sizes)
+        self.draw(self.discriminator_minibatch, step, Stream.DISCRIMINATOR)
+        self.draw(self.generator_minibatch, step, Stream.GENERATOR)
+        images, indices = self.adversarial_minibatch
+        sizes = len(self.discriminator_minibatch[0]), len(self.generator_minibatch[0])
+        codes = self.adversarial_encoder_pass.forward(images).split(sizes)
         labels = (None, None) if self.labels is None else self.labels[indices].split(sizes)
         return (codes[0], labels[0]), (codes[1], labels[1])
 
@@ -111,8 +117,10 @@ class AAETrainer(Trainer):
         batch, targets = assemble_discriminator_batch(
             codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels, out=self.discriminator_batch
         )
-        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), targets, len(batch))
-        self.discriminator.backward(gradient, self.discriminator_adam)
+        logits = self.discriminator_pass.forward(batch)
+        loss, grad_logits = self.passes.cross_entropy(logits, targets, len(batch))
+        self.discriminator_pass.backward(grad_logits)
+        self.discriminator_adam.update(self.discriminator_pass, learning_rate=self.discriminator_rate)
         return loss
 
     def generator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
@@ -120,11 +128,12 @@ class AAETrainer(Trainer):
         batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
-        loss, gradient = self.passes.cross_entropy(self.discriminator.forward(batch), 1.0, len(batch))
-        in_codes = self.discriminator.backward(gradient, to_inputs=True)
+        loss, grad_logits = self.passes.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
+        grad_codes = self.generator_pass.backward(grad_logits, grad_inputs=True)
         if labels is not None:
-            in_codes = in_codes[:, : self.model.code_size].contiguous()
-        self.encoder.backward(in_codes, self.generator_adam)
+            grad_codes = grad_codes[:, : self.model.code_size].contiguous()
+        self.adversarial_encoder_pass.backward(grad_codes)
+        self.generator_adam.update(self.adversarial_encoder_pass, learning_rate=self.generator_rate)
         return loss
 
 
@@ -142,44 +151,31 @@ class VAETrainer(Trainer):
     ):
         super().__init__(images, seed)
         self.model, self.prior = model, prior
-        self.room = self.minibatch(batch_size)
+        self.minibatch = self.new_minibatch(batch_size)
         self.unit_normal = NormalPrior(model.code_size)
         self.noise = torch.empty(batch_size, model.code_size, device=images.device)
         self.encoder = self.passes.Perceptron(model.encoder, sparse_inputs=sparse_pays(images))
         self.decoder = self.passes.Perceptron(model.decoder)
-        self.encoder_adam = self.passes.Adam(self.encoder, **autoencoder)
-        self.decoder_adam = self.passes.Adam(self.decoder, **autoencoder)
+        self.encoder_pass = self.passes.Pass(self.encoder, batch_size)
+        self.decoder_pass = self.passes.Pass(self.decoder, batch_size)
+        self.learning_rate = autoencoder["learning_rate"]
+        self.encoder_adam = self.passes.Adam(self.encoder, autoencoder["betas"])
+        self.decoder_adam = self.passes.Adam(self.decoder, autoencoder["betas"])
         self.networks = {"encoder": self.encoder, "decoder": self.decoder}
         self.optimizers = {"encoder_adam": self.encoder_adam, "decoder_adam": self.decoder_adam}
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """Trains iteration `step`; returns its losses, in the order of `losses`, in nats per image."""
-        array, tensor, exp = self.passes.array, self.passes.tensor, self.passes.exp
-        images, _ = self.draw(self.room, step, Stream.RECONSTRUCTION)
-        noise = array(
-            sample_prior(self.unit_normal, len(images), seed=self.seed, step=step, stream=Stream.NOISE, out=self.noise)
+        images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
+        noise = sample_prior(
+            self.unit_normal, len(images), seed=self.seed, step=step, stream=Stream.NOISE, out=self.noise
         )
-        posterior = array(self.encoder.forward(images))
-        mean, log_variance = posterior[:, : self.model.code_size], posterior[:, self.model.code_size :]
-        scales = exp(self.passes.side_by_side(0.5 * log_variance, log_variance))
-        std, variance = scales[:, : self.model.code_size], scales[:, self.model.code_size :]
-        deviation = noise * std
-        logits = self.decoder.forward(tensor(mean + deviation))
-        reconstruction, gradient = self.passes.cross_entropy(logits, images, len(images))
-        kl, kl_in_mean, kl_in_log_variance = kl_to_normal(mean, log_variance, variance, self.prior.std)
-
-        in_codes = array(self.decoder.backward(gradient, self.decoder_adam, to_inputs=True))
-        in_log_variance = 0.5 * in_codes * deviation + kl_in_log_variance
-        in_posterior = self.passes.side_by_side(in_codes + kl_in_mean, in_log_variance)
-        self.encoder.backward(tensor(in_posterior), self.encoder_adam)
+        posterior = self.encoder_pass.forward(images)
+        logits = self.decoder_pass.forward(self.passes.sample_posterior(posterior, noise))
+        reconstruction, grad_logits = self.passes.cross_entropy(logits, images, len(images))
+        grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        kl, grad_posterior = self.passes.kl_to_normal(posterior, noise, grad_codes, self.prior.std)
+        self.encoder_pass.backward(grad_posterior)
+        self.decoder_adam.update(self.decoder_pass, learning_rate=self.learning_rate)
+        self.encoder_adam.update(self.encoder_pass, learning_rate=self.learning_rate)
         return reconstruction + kl, reconstruction, kl
-
-
-def kl_to_normal(mean: Array, log_variance: Array, variance: Array, std: float) -> tuple[Array, Array, Array]:
-    """KL(N(mean, variance) || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B).
-
-    Returns it with its gradients in `mean` and `log_variance`, each [n, code_size].
-    """
-    n = len(mean)
-    kl = 0.5 * ((mean * mean + variance) / std**2 - log_variance + 2 * math.log(std) - 1).sum() / n
-    return kl, mean / (n * std**2), (variance / std**2 - 1) / (2 * n)

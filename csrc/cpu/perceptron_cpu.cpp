@@ -17,102 +17,118 @@ const PerceptronLoops& perceptron_loops() {
   return perceptron_portable;
 }
 
+// --- forward and backward ---
+
+bool Pass::find_sparse_inputs(size_t i) {
+  const Linear& layer = perceptron_.layers[i];
+  if (i == 0 ? !perceptron_.sparse_inputs : layer.inputs <= kFew || layer.outputs <= kFew) return false;
+  // Behind a code of two numbers a ReLU lets through a half-plane, so codes in similar directions use the same units.
+  const int64_t width = i == 0 ? 0 : perceptron_.layers[i - 1].inputs;
+  const bool behind_code = width >= 2 && width <= kFew;
+  const int64_t block = i == 0 ? perceptron_loops().sparse_block : perceptron_loops().block;
+  sparse_inputs_[i].find_columns(inputs(i), rows_, layer.inputs, block, behind_code ? inputs(i - 1) : nullptr, width);
+  return i == 0 || sparse_inputs_[i].few_columns_used();
+}
+
+void Pass::forward(const float* x) {
+  x_ = x;
+  for (size_t i = 0; i < perceptron_.layers.size(); ++i) {
+    const Linear& layer = perceptron_.layers[i];
+    const bool sparse = find_sparse_inputs(i), relu = i + 1 < perceptron_.layers.size();
+    // Each thread reads columns of the weight of its own.
+    share(By::columns, rows_, layer.outputs, [&](Range rows, Range outputs) {
+      if (sparse) perceptron_loops().forward_sparse(layer, sparse_inputs_[i], outputs_[i], rows, outputs, relu);
+      else perceptron_loops().forward(layer, inputs(i), outputs_[i], rows, outputs, relu);
+    });
+  }
+}
+
+LayerRows Pass::layer_rows(size_t i) const {
+  const bool last = i + 1 == perceptron_.layers.size();
+  return {inputs(i) + (rows_ - n_) * perceptron_.layers[i].inputs, last ? grad_outputs_ : grad_inputs_[i + 1], n_};
+}
+
+void Pass::backward(const float* grad_outputs, int64_t n, bool grad_inputs) {
+  grad_outputs_ = grad_outputs;
+  n_ = n;
+  for (size_t i = perceptron_.layers.size(); i-- > (grad_inputs ? 0 : 1);) {
+    const Linear& layer = perceptron_.layers[i];
+    share(By::columns, n, layer.inputs, [&](Range rows, Range inputs) {
+      perceptron_loops().backward(layer, layer_rows(i), grad_inputs_[i], rows, inputs, i > 0);
+    });
+  }
+}
+
+// --- Adam ---
+
 namespace {
 
-// y [n, outputs] = x [n, inputs] weight + bias, negative outputs set to 0 if `relu`. Each thread reads columns of the
-// weight of its own.
-void linear_forward(const Linear& layer, const float* x, float* y, int64_t n, bool relu) {
-  share(By::columns, n, layer.outputs,
-        [&](Range rows, Range outputs) { perceptron_loops().forward(layer, x, y, rows, outputs, relu); });
-}
-
-void linear_forward(const Linear& layer, const SparseInputs& x, float* y, bool relu) {
-  share(By::columns, x.rows, layer.outputs,
-        [&](Range rows, Range outputs) { perceptron_loops().forward_sparse(layer, x, y, rows, outputs, relu); });
-}
-
-// From gradient [n, outputs] in a layer's outputs to that in its inputs [n, inputs]. If `relu`, x [n, inputs] came out
-// of a ReLU, and where it is 0 the gradient is too.
-void linear_backward(const Linear& layer, const float* gradient, const float* x, float* in_inputs, int64_t n,
-                     bool relu) {
-  share(By::columns, n, layer.inputs, [&](Range rows, Range inputs) {
-    perceptron_loops().backward(layer, gradient, x, in_inputs, rows, inputs, relu);
-  });
-}
-
-// Moves the layer's parameters by the gradient that x [n, inputs] and gradient [n, outputs] make. Each thread goes
-// through memory that no other touches: side by side, each would fetch ahead what the other is about to write.
-void linear_update(const Linear& layer, const float* x, const float* gradient, int64_t n, const Moments& moments,
-                   const AdamStep& adam) {
-  share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    perceptron_loops().update(layer, x, gradient, n, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) perceptron_loops().update_bias(layer, gradient, n, moments, adam, outputs);
-  });
-}
-
-void linear_update(const Linear& layer, SparseInputs& x, const float* gradient, int64_t n, const Moments& moments,
-                   const AdamStep& adam) {
-  x.find_rows(n);
-  share(By::rows, layer.inputs, layer.outputs, [&](Range inputs, Range outputs) {
-    perceptron_loops().update_sparse(layer, x, gradient, moments, adam, inputs, outputs);
-    if (inputs.begin == 0) perceptron_loops().update_bias(layer, gradient, n, moments, adam, outputs);
-  });
+// base^exponent, rounded once: the products are of twice the precision, and no library's pow, which may round as it
+// likes. Each number is the sum of a double and of what that lacks, as Dekker's algorithm multiplies them.
+double power(double base, int64_t exponent) {
+  struct Double {
+    double value, rest;
+    Double operator*(Double b) const {
+      const double product = value * b.value;
+      const double lacking = std::fma(value, b.value, -product) + (value * b.rest + rest * b.value);
+      const double sum = product + lacking;
+      return {sum, lacking - (sum - product)};
+    }
+  };
+  Double result{1.0, 0.0}, square{base, 0.0};
+  for (; exponent > 0; exponent /= 2) {
+    if (exponent % 2 == 1) result = result * square;
+    square = square * square;
+  }
+  return result.value;
 }
 
 }  // namespace
 
-AdamStep Adam::next_step() {
-  ++steps;
+AdamStep adam_step(double learning_rate, double beta1, double beta2, int64_t step) {
   return {static_cast<float>(1 - beta1), static_cast<float>(1 - beta2),
-          static_cast<float>(learning_rate / (1 - std::pow(beta1, steps))),
-          static_cast<float>(std::pow(1 - std::pow(beta2, steps), -0.5)), 1e-8f};
+          static_cast<float>(learning_rate / (1 - power(beta1, step))),
+          static_cast<float>(1 / std::sqrt(1 - power(beta2, step))), 1e-8f};
 }
 
-bool Perceptron::leaves_out(size_t i, int64_t n) {
-  const Linear& layer = layers_[i];
-  if (i == 0 ? !sparse_ : layer.inputs <= kFew || layer.outputs <= kFew) return false;
-  // Behind a code of two numbers a ReLU lets through a half-plane, so codes in similar directions use the same units.
-  const bool behind_code = i > 0 && layers_[i - 1].inputs >= 2 && layers_[i - 1].inputs <= kFew;
-  const int64_t block = i == 0 ? perceptron_loops().sparse_block : perceptron_loops().block;
-  sparse_inputs_[i].find_columns(inputs_[i], n, layer.inputs, block, behind_code ? inputs_[i - 1] : nullptr,
-                                 behind_code ? layers_[i - 1].inputs : 0);
-  return i == 0 || sparse_inputs_[i].few_columns_used();
-}
-
-void Perceptron::forward(const float* x, int64_t n, const std::vector<float*>& outputs) {
-  n_ = n;
-  inputs_.assign(1, x);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const bool relu = i + 1 < layers_.size();
-    if (leaves_out(i, n)) linear_forward(layers_[i], sparse_inputs_[i], outputs[i], relu);
-    else linear_forward(layers_[i], inputs_[i], outputs[i], n, relu);
-    inputs_.push_back(outputs[i]);
+LayerRows Adam::stack(const std::vector<const Pass*>& passes, size_t i) {
+  if (passes.size() == 1) return passes[0]->layer_rows(i);
+  const Linear& layer = perceptron_.layers[i];
+  stacked_x_.resize(perceptron_.layers.size());
+  stacked_grad_outputs_.resize(perceptron_.layers.size());
+  std::vector<float>&x = stacked_x_[i], &grad_outputs = stacked_grad_outputs_[i];
+  x.clear();
+  grad_outputs.clear();
+  int64_t rows = 0;
+  for (const Pass* pass : passes) {
+    const LayerRows part = pass->layer_rows(i);
+    x.insert(x.end(), part.x, part.x + part.rows * layer.inputs);
+    grad_outputs.insert(grad_outputs.end(), part.grad_outputs, part.grad_outputs + part.rows * layer.outputs);
+    rows += part.rows;
   }
+  return {x.data(), grad_outputs.data(), rows};
 }
 
-void Perceptron::backward(const float* gradient, int64_t n, const std::vector<float*>& in_inputs, Adam* adam,
-                          bool to_inputs) {
-  const AdamStep step = adam ? adam->next_step() : AdamStep{};
-  for (size_t i = layers_.size(); i-- > 0;) {
-    const Linear& layer = layers_[i];
-    const float* x = inputs_[i] + (n_ - n) * layer.inputs;
-    if (i > 0 || to_inputs) linear_backward(layer, gradient, x, in_inputs[i], n, i > 0);  // before the weights move
-    if (adam && i == 0 && sparse_) linear_update(layer, sparse_inputs_[0], gradient, n, adam->moments[0], step);
-    else if (adam) linear_update(layer, x, gradient, n, adam->moments[i], step);
-    gradient = in_inputs[i];
-  }
-}
-
-void exponential(const float* x, float* y, int64_t count) { perceptron_loops().exponential(x, y, {0, count}); }
-
-double cross_entropy(float* logits, const float* targets, float target, int64_t n, int64_t outputs, float scale) {
-  std::vector<double> losses(n);
-  share(By::rows, n, 1, [&](Range rows, Range) {
-    perceptron_loops().cross_entropy(logits, targets, target, outputs, scale, rows, losses.data());
+void Adam::update(const std::vector<const Pass*>& passes, double learning_rate) {
+  const AdamStep step = adam_step(learning_rate, beta1_, beta2_, ++steps);
+  const std::vector<Linear>& layers = perceptron_.layers;
+  std::vector<LayerRows> rows;
+  for (size_t i = 0; i < layers.size(); ++i) rows.push_back(stack(passes, i));
+  // All layers in one parallel loop, because to wake threads costs microseconds. Each thread goes through rows of the
+  // weight, memory that no other touches: side by side, each would fetch ahead what the other is about to write.
+  const PerceptronLoops& loops = perceptron_loops();
+  parallel_for(threads(), [&](int64_t part) {
+    for (size_t i = layers.size(); i-- > 0;)
+      do_part(By::rows, layers[i].inputs, layers[i].outputs, part, [&](Range inputs, Range outputs) {
+        const bool sparse = i == 0 && perceptron_.sparse_inputs;
+        (sparse ? loops.update_sparse : loops.update)(layers[i], rows[i], moments_[i], step, inputs, outputs);
+        if (inputs.begin == 0) loops.update_bias(layers[i], rows[i], moments_[i], step, outputs);
+      });
   });
-  double sum = 0.0;
-  for (double loss : losses) sum += loss;
-  return sum;
+}
+
+void move_average(float* average, const float* parameter, int64_t count, float rate) {
+  share(By::columns, 1, count, [&](Range, Range some) { perceptron_loops().move_average(average, parameter, rate, some); });
 }
 
 }  // namespace aae

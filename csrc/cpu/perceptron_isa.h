@@ -19,21 +19,18 @@ struct PerceptronLoops {
   int64_t sparse_block, block;  // rows that share a list of SparseInputs: images', and behind a ReLU; divisors of 16
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
-  void (*backward)(const Linear&, const float* gradient, const float* x, float* in_inputs, Range rows, Range inputs,
-                   bool relu);
-  void (*update)(const Linear&, const float* x, const float* gradient, int64_t n, const Moments&, const AdamStep&,
-                 Range inputs, Range outputs);
-  void (*update_sparse)(const Linear&, const SparseInputs& x, const float* gradient, const Moments&, const AdamStep&,
-                        Range inputs, Range outputs);
-  void (*update_bias)(const Linear&, const float* gradient, int64_t n, const Moments&, const AdamStep&, Range outputs);
+  void (*backward)(const Linear&, const LayerRows&, float* grad_inputs, Range rows, Range inputs, bool relu);
+  void (*update)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
+  void (*update_sparse)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
+  void (*update_bias)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   // The columns of x [?, columns] in which one of some rows, `count` of them, is not 0; returns how many there are.
   int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);
-  // For each block of `some` columns of x [rows, columns] the rows in which one is not 0, at used[block * rows], and
-  // how many there are.
-  void (*rows_used)(const float* x, int64_t rows, int64_t columns, Range some, int32_t* used, int32_t* counts);
-  void (*exponential)(const float* x, float* y, Range some);
+  void (*move_average)(float* average, const float* parameter, float rate, Range some);
   void (*cross_entropy)(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
                         double* row_losses);
+  void (*sample_posterior)(const float* posterior, const float* noise, float* codes, int64_t n, int64_t size);
+  void (*posterior_gradient)(const float* posterior, const float* noise, const float* grad_codes, double prior_std,
+                             float* kl, float* grad_posterior, int64_t n, int64_t size);
 };
 
 extern const PerceptronLoops perceptron_avx512, perceptron_avx2, perceptron_portable;

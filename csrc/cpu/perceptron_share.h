@@ -43,19 +43,23 @@ inline Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
   return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
 }
 
-// Shares [0, rows) x [0, columns) out: `by` rows or by columns, but by the other where there are too few of them.
+// Part `part` of [0, rows) x [0, columns), which threads share `by` rows or by columns, but by the other where there are
+// too few of them.
 template <class Loop>
-void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
+void do_part(By by, int64_t rows, int64_t columns, int64_t part, const Loop& loop) {
   constexpr int64_t kRows = 16;
   const int64_t parts = threads(), width = perceptron_loops().width;
   const bool few_rows = rows < 2 * parts * kRows, few_columns = columns < 2 * parts * width;
   const bool by_rows = few_columns || (by == By::rows && !few_rows);
-  parallel_for(parts, [&](int64_t part) {
-    const FlushDenormals flush;
-    const Range r = by_rows ? cut(rows, kRows, part, parts) : Range{0, rows};
-    const Range c = by_rows ? Range{0, columns} : cut(columns, width, part, parts);
-    if (r.begin < r.end && c.begin < c.end) loop(r, c);
-  });
+  const FlushDenormals flush;
+  const Range r = by_rows ? cut(rows, kRows, part, parts) : Range{0, rows};
+  const Range c = by_rows ? Range{0, columns} : cut(columns, width, part, parts);
+  if (r.begin < r.end && c.begin < c.end) loop(r, c);
+}
+
+template <class Loop>
+void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
+  parallel_for(threads(), [&](int64_t part) { do_part(by, rows, columns, part, loop); });
 }
 
 }  // namespace aae

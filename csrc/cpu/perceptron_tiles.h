@@ -3,6 +3,8 @@
 // A product is made in tiles: some rows times some vectors of columns, held in registers while the sum runs and handed
 // over from there. What a tile multiplies with, a panel of the second matrix, is copied first, so that it lies in one
 // piece and its last vectors are filled with zeros.
+#pragma once
+
 #include <algorithm>
 #include <type_traits>
 #include <vector>
@@ -13,16 +15,16 @@
 namespace aae {
 namespace {
 
-// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number. It
-// begins with a cache line, because vectors that straddle two are read at half the speed.
-template <int number>
-float* buffer(int64_t size) {
+// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number and type.
+// It begins with a cache line, because vectors that straddle two are read at half the speed.
+template <int number, class T = float>
+T* buffer(int64_t size) {
   struct alignas(64) Line {
-    float of[16];
+    T of[16];
   };
   thread_local std::vector<Line> memory;
   if (memory.size() * 16 < static_cast<size_t>(size)) memory.resize((size + 15) / 16);
-  return reinterpret_cast<float*>(memory.data());
+  return reinterpret_cast<T*>(memory.data());
 }
 
 // Rows in another order than their own, if one is given.
@@ -33,7 +35,7 @@ struct Order {
 
 // A matrix to read element by element, row-major with rows of `stride`, or the transpose of one.
 template <bool transposed>
-struct Strided {
+struct Left {
   const float* data;
   int64_t stride;
   Order order{};
@@ -57,12 +59,13 @@ struct List {
 struct ListedTerms {
   const int32_t *lists, *counts;  // [blocks, longest], [blocks]
   int64_t longest, block;
-  List of(int64_t i) const { return {lists + i / block * longest, counts[i / block]}; }
+  int64_t first;  // row of the first block
+  List of(int64_t i) const { return {lists + (i - first) / block * longest, counts[(i - first) / block]}; }
 };
 
 // The second matrix of a product, [rows, columns]: row-major with rows of `stride`, or the transpose of such a matrix.
 template <bool transposed>
-struct Second {
+struct Right {
   const float* data;
   int64_t stride, rows;
 };
@@ -73,10 +76,10 @@ struct Panel {
   const float* data;  // [rows, vectors * kWidth]
 };
 
-// For a few rows i and the columns j of a panel: product.start plus the sum over the terms k of a(i, k) second(k, j)
+// For a few rows i and the columns j of a panel: product.start plus the sum over the terms k of a(i, k) b(k, j)
 // goes to product.take.
 template <int most_rows, int vectors, bool transposed, class Terms, class Product>
-void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
+void multiply_tile(Left<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
   Vector sum[most_rows][vectors];
   const float* row[most_rows];
 #pragma GCC unroll 8
@@ -114,7 +117,7 @@ void multiply_tile(Strided<transposed> a, Range rows, const Panel& panel, const 
 
 // Copies a panel to memory [rows, vectors * kWidth].
 template <int vectors>
-void copy_panel(const Second<false>& b, int64_t column, int64_t count, float* __restrict memory) {
+void copy_panel(const Right<false>& b, int64_t column, int64_t count, float* __restrict memory) {
   const float* from = b.data + column;
   for (int64_t k = 0; k < b.rows; ++k, from += b.stride, memory += vectors * kWidth) {
 #pragma GCC unroll 8
@@ -123,7 +126,7 @@ void copy_panel(const Second<false>& b, int64_t column, int64_t count, float* __
 }
 
 template <int vectors>
-void copy_panel(const Second<true>& b, int64_t column, int64_t count, float* __restrict memory) {
+void copy_panel(const Right<true>& b, int64_t column, int64_t count, float* __restrict memory) {
   for (int64_t k = 0; k < b.rows; k += kWidth)
     for (int64_t j = 0; j < vectors * kWidth; j += kWidth) {
       Vector square[kWidth];
@@ -148,11 +151,11 @@ void for_each_panel(Range columns, const Work& work) {
 // The product of a and b over `terms`: product.take(i, j, sums, count) gets the elements from (i, j) on, `count` or a
 // whole vector of them, whichever is less. All panels are copied before a few rows at a time pass them: for products
 // that go through more memory than the panels take, which then is row after row.
-template <int block, int most, bool transposed, bool turned, class Terms, class Product>
-void multiply_by_rows(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
+template <int block, int most, bool transposed, bool b_transposed, class Terms, class Product>
+void multiply_by_rows(Left<transposed> a, Range rows, const Right<b_transposed>& b, Range columns, const Terms& terms,
                       const Product& product) {
-  const int64_t room = (columns.end - columns.begin + kWidth - 1) / kWidth * kWidth;
-  float* memory = buffer<0>(b.rows * room);
+  const int64_t padded = (columns.end - columns.begin + kWidth - 1) / kWidth * kWidth;
+  float* memory = buffer<0>(b.rows * padded);
   const auto panel_at = [&](int64_t column) { return memory + (column - columns.begin) * b.rows; };
   for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {
     copy_panel<vectors>(b, column, count, panel_at(column));
@@ -168,8 +171,8 @@ void multiply_by_rows(Strided<transposed> a, Range rows, const Second<turned>& b
 constexpr int64_t kFewTerms = 8;
 
 // The same, but all rows pass a panel before the next one is copied.
-template <int block, int most, bool transposed, bool turned, class Terms, class Product>
-void multiply(Strided<transposed> a, Range rows, const Second<turned>& b, Range columns, const Terms& terms,
+template <int block, int most, bool transposed, bool b_transposed, class Terms, class Product>
+void multiply(Left<transposed> a, Range rows, const Right<b_transposed>& b, Range columns, const Terms& terms,
               const Product& product) {
   if (b.rows <= kFewTerms) return multiply_by_rows<1, most>(a, rows, b, columns, terms, product);
   for_each_panel<most>(columns, [&](auto vectors, int64_t column, int64_t count) {

@@ -1,4 +1,6 @@
 // What a processor computes at once: a vector of floats. AAE_VECTOR_WIDTH chooses the instruction set.
+#pragma once
+
 #include <cmath>
 #include <cstring>
 

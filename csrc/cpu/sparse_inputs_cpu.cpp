@@ -41,17 +41,6 @@ void SparseInputs::find_columns(const float* new_x, int64_t new_rows, int64_t ne
   });
 }
 
-void SparseInputs::find_rows(int64_t n) {
-  x += (rows - n) * columns;
-  rows = n;
-  const int64_t blocks = (columns + block - 1) / block;
-  rows_used.resize(blocks * rows);
-  rows_count.assign(blocks, 0);
-  share(By::rows, columns, 1, [&](Range some, Range) {
-    perceptron_loops().rows_used(x, rows, columns, some, rows_used.data(), rows_count.data());
-  });
-}
-
 bool SparseInputs::few_columns_used() const {
   const int64_t all = static_cast<int64_t>(columns_count.size()) * columns;
   return std::accumulate(columns_count.begin(), columns_count.end(), int64_t{0}) * 10 < all * 9;  // measured

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from aae import backprop
-from aae.cuda_graph import GraphedIterations
+from aae.cuda_graph import CudaCapture, GraphedIterations
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
 from aae.trainer import train_epoch
@@ -20,6 +20,7 @@ SIZES = {
     "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
     "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # the default experiment's
 }
+VAE_SIZES = {"pixels": 5, "code_size": 1, "encoder_widths": [4], "decoder_widths": [4]}
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one of a single one
 
@@ -126,7 +127,7 @@ def everything(trainer):
     """Copies of all that training changes, optimisers' step counts included."""
     tensors = {name: tensor.clone() for name, tensor in trainer.state().items()}
     for name, adam in trainer.optimizers.items():
-        tensors |= {f"{name}.steps.{i}": count.clone() for i, count in enumerate(adam.steps)}
+        tensors[f"{name}.steps"] = adam.steps.clone()
     return tensors
 
 
@@ -197,6 +198,42 @@ def test_the_trainer_may_advance_by_itself_in_between(build):
         one_by_one.advance(1)
     assert trainer.step == 7
     assert_same_bits(everything(trainer), everything(one_by_one))
+
+
+@pytest.mark.parametrize("name", ["learning rate", "constant"])
+def test_a_graph_follows_a_learning_rate_on_the_device(device, name):
+    """Captured with one rate and replayed with others, an update is the one that these make; a number is captured."""
+    random = torch.Generator().manual_seed(0)
+    x, grad_outputs = (torch.randn(8, size, generator=random).to(device) for size in (5, 3))
+    rates = [0.0, 0.25, 0.5]
+
+    def training():
+        perceptron = backprop.Perceptron(build_model("vae", 0, **VAE_SIZES).encoder.to(device))
+        return backprop.Pass(perceptron, 8), backprop.Adam(perceptron, (0.9, 0.999))
+
+    def step(one, adam, rate):
+        one.forward(x)
+        one.backward(grad_outputs[:, :2].contiguous())
+        adam.update(one, learning_rate=rate)
+
+    one, adam = training()
+    rate = torch.tensor(0.125, device=device) if name == "learning rate" else 0.125
+    capture = CudaCapture() if device == "cuda" else RecordingCapture()
+    before = [tensor.clone() for tensor in (*one.perceptron.parameters, *adam.means, *adam.squares)]
+    capture.warm_up(lambda: step(one, adam, rate))
+    for tensor, value in zip((*one.perceptron.parameters, *adam.means, *adam.squares), before, strict=True):
+        tensor.copy_(value)
+    adam.resume(0)
+    graph = capture(lambda: step(one, adam, rate), 1)
+    twin, twin_adam = training()
+    for value in rates:
+        if isinstance(rate, Tensor):
+            rate.fill_(value)
+        graph()
+        step(twin, twin_adam, torch.tensor(value, device=device) if isinstance(rate, Tensor) else rate)
+    for ours, theirs in zip(one.perceptron.parameters, twin.perceptron.parameters, strict=True):
+        assert torch.equal(ours, theirs)
+    assert adam.steps.item() == 3
 
 
 def test_the_stand_in_captures_what_a_graph_would():

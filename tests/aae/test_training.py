@@ -13,7 +13,7 @@ from aae.models import build_model
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import MixturePrior, NormalPrior
 from aae.trainer import train_epoch
-from aae.training import AAETrainer, VAETrainer, kl_to_normal
+from aae.training import AAETrainer, VAETrainer
 
 PIXELS, BATCH, SEED = 20, 8, 3
 ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
@@ -156,16 +156,23 @@ def test_vae_against_the_plain_algorithm(passes):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("module", [backprop_cpu, backprop], ids=["native", "torch"])
 @pytest.mark.parametrize("std", [0.5, 1.0, 2.0])
-def test_kl_in_closed_form(std):
-    mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    mean, log_variance = mean.requires_grad_(), log_variance.requires_grad_()
-    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, std)).sum(dim=1).mean()
-    gradients = torch.autograd.grad(expected, [mean, log_variance])
-    for value, reference in zip(
-        kl_to_normal(mean, log_variance, log_variance.exp(), std), [expected, *gradients], strict=True
-    ):
-        torch.testing.assert_close(value, reference)
+def test_the_posterior_against_autograd(module, std):
+    """Codes, divergence and gradients, for a loss whose gradient in the codes is given."""
+    posterior, noise, grad_codes = (
+        torch.randn(5, size, generator=torch.Generator().manual_seed(size)) for size in (6, 3, 3)
+    )
+    exact = posterior.double().requires_grad_()
+    mean, log_variance = exact.chunk(2, dim=1)
+    posteriors = Normal(mean, (log_variance / 2).exp())
+    codes = mean + noise.double() * posteriors.stddev
+    kl = kl_divergence(posteriors, Normal(0.0, std)).sum(dim=1).mean()
+    (expected,) = torch.autograd.grad((codes * grad_codes).sum() + kl, exact)
+    torch.testing.assert_close(module.sample_posterior(posterior, noise).double(), codes.detach(), rtol=0, atol=2e-6)
+    found_kl, found = module.kl_to_normal(posterior, noise, grad_codes, std)
+    assert float(found_kl) == pytest.approx(kl.item(), rel=1e-5)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", [aae_trainer, vae_trainer])

@@ -1,0 +1,71 @@
+"""What `aae.backprop` and `aae.backprop_cpu` check of their arguments, in a microsecond or less.
+
+Native passes get addresses, and a wrong one is a memory fault at best; PyTorch's operations broadcast.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def check_rows(name: str, tensor: Tensor, columns: int, device: torch.device) -> None:
+    """Raises TypeError or ValueError unless `tensor` is float32 [n, columns], n > 0, contiguous, and on `device`."""
+    if not isinstance(tensor, Tensor) or tensor.dtype is not torch.float32:
+        found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{name} must be a tensor of torch.float32, got {found}")
+    if tensor.dim() != 2 or tensor.shape[1] != columns or len(tensor) == 0:
+        raise ValueError(f"{name} must have the shape [n, {columns}], n > 0, got {list(tensor.shape)}")
+    if tensor.device != device:
+        raise ValueError(f"{name} must be on {device}, where the parameters are, got {tensor.device}")
+    if not tensor.is_contiguous():
+        raise ValueError(f"{name} must be contiguous, got strides {tensor.stride()}")
+
+
+def check_minibatch(x: Tensor, columns: int, device: torch.device, rows: int) -> None:
+    """Raises TypeError or ValueError unless a pass of `rows` rows can take the inputs `x`."""
+    check_rows("x", x, columns, device)
+    if len(x) != rows:
+        raise ValueError(f"x must have the {rows} rows of its pass, got {len(x)}")
+
+
+def check_gradient(grad_outputs: Tensor, columns: int, device: torch.device, x: Tensor | None) -> None:
+    """Raises TypeError or ValueError unless it is a gradient in the last outputs for `x`, the last forward's inputs."""
+    if x is None:
+        raise ValueError("backward must come after a forward of the same pass")
+    check_rows("grad_outputs", grad_outputs, columns, device)
+    if len(grad_outputs) > len(x):
+        raise ValueError(f"grad_outputs must have at most the last forward's {len(x)} rows, got {len(grad_outputs)}")
+
+
+def check_update(perceptron: Any, passes: Sequence[Any]) -> None:
+    """Raises ValueError unless all passes have gradients of `perceptron`, whose parameters are still its module's."""
+    if not passes:
+        raise ValueError("update must be given a pass at least")
+    for one in passes:
+        if one.perceptron is not perceptron:
+            raise ValueError("update must be given passes of the perceptron that it moves, got one of another")
+        if one.grad_outputs is None:
+            raise ValueError("update must come after a backward of each of its passes")
+    for linear, addresses in zip(perceptron.linears, perceptron.addresses, strict=True):
+        if (linear.weight.data_ptr(), linear.bias.data_ptr()) != addresses:
+            raise ValueError(
+                f"the parameters of {linear} were assigned after its Perceptron was made, which would move the old "
+                "ones; they must be changed in place, as by copy_"
+            )
+
+
+def linears_of(network: nn.Sequential) -> list[nn.Linear]:
+    """The layers of an `mlp` that have parameters. Raises TypeError unless these are float32."""
+    linears = [layer for layer in network if isinstance(layer, nn.Linear)]
+    for linear in linears:
+        for parameter in (linear.weight, linear.bias):
+            if parameter.dtype is not torch.float32:
+                raise TypeError(f"the parameters of a Perceptron must be torch.float32, got {parameter.dtype}")
+    return linears
+
+
+def addresses_of(linears: Sequence[nn.Linear]) -> list[tuple[int, int]]:
+    """Where the weight and the bias of each layer are."""
+    return [(linear.weight.data_ptr(), linear.bias.data_ptr()) for linear in linears]
