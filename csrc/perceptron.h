@@ -102,8 +102,8 @@ class Adam {
 
   const Perceptron& perceptron_;
   const double beta1_, beta2_;
-  const std::vector<Moments> moments_;               // of each layer
-  std::vector<std::vector<float>> stacked_x_, stacked_grad_outputs_;  // of each layer, if there are several passes
+  const std::vector<Moments> moments_;  // of each layer, as are the next
+  std::vector<std::vector<float>> stacked_x_, stacked_grad_outputs_;  // of several passes
 };
 
 // average += rate (parameter - average), by one fma each; both [count].

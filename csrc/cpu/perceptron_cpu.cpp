@@ -121,14 +121,17 @@ void Adam::update(const std::vector<const Pass*>& passes, double learning_rate) 
     for (size_t i = layers.size(); i-- > 0;)
       do_part(By::rows, layers[i].inputs, layers[i].outputs, part, [&](Range inputs, Range outputs) {
         const bool sparse = i == 0 && perceptron_.sparse_inputs;
-        (sparse ? loops.update_sparse : loops.update)(layers[i], rows[i], moments_[i], step, inputs, outputs);
+        const bool sorted = i > 0 && layers[i].inputs > kFew && layers[i].outputs > kFew;
+        const auto update = sparse ? loops.update_sparse : sorted ? loops.update_sorted : loops.update;
+        update(layers[i], rows[i], moments_[i], step, inputs, outputs);
         if (inputs.begin == 0) loops.update_bias(layers[i], rows[i], moments_[i], step, outputs);
       });
   });
 }
 
 void move_average(float* average, const float* parameter, int64_t count, float rate) {
-  share(By::columns, 1, count, [&](Range, Range some) { perceptron_loops().move_average(average, parameter, rate, some); });
+  share(By::columns, 1, count,
+        [&](Range, Range some) { perceptron_loops().move_average(average, parameter, rate, some); });
 }
 
 }  // namespace aae

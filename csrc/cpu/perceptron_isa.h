@@ -20,8 +20,10 @@ struct PerceptronLoops {
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*backward)(const Linear&, const LayerRows&, float* grad_inputs, Range rows, Range inputs, bool relu);
+  // Any layer; one whose inputs are mostly 0; one of more than kFew inputs and outputs behind a ReLU.
   void (*update)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sparse)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
+  void (*update_sorted)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_bias)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   // The columns of x [?, columns] in which one of some rows, `count` of them, is not 0; returns how many there are.
   int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);

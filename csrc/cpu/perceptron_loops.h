@@ -14,6 +14,7 @@ namespace {
 // The shape of a tile: as many sums as there are registers for. The more rows share a list of terms, the longer it is.
 constexpr int kRows = kWidth == 16 ? 8 : 4, kVectors = 3;  // AVX-512 has twice the registers
 constexpr int kSparseRows = kRows / 2, kSparseVectors = 4;
+constexpr int kSortedRows = 4, kSortedVectors = kWidth == 16 ? 4 : 3;
 
 // Tiles of this shape suit layers with kFew inputs or outputs.
 constexpr int kFewRows = 2, kFewVectors = 2;
@@ -61,13 +62,15 @@ struct Parameters {
   float *parameter, *mean, *square;
   int64_t stride;
   AdamStep adam;
+  Order order{};
 
   Vector start(int64_t i, int64_t j, int64_t) const {
-    for (const float* p : {parameter, mean, square}) will_write(p, i * stride + j);
+    for (const float* p : {parameter, mean, square}) will_write(p, order[i] * stride + j);
     return Vector::all(0.0f);
   }
   void take(int64_t i, int64_t j, Vector g, int64_t count) const {
-    float *const p = parameter + i * stride + j, *const m = mean + i * stride + j, *const s = square + i * stride + j;
+    const int64_t at = order[i] * stride + j;
+    float *const p = parameter + at, *const m = mean + at, *const s = square + at;
     Vector average = load(m, count), square_average = load(s, count);
     average = Vector::all(adam.mean_rate).times_plus(g - average, average);
     square_average = Vector::all(adam.square_rate).times_plus(g.times_minus(g, square_average), square_average);
@@ -158,29 +161,66 @@ void update(const Linear& layer, const LayerRows& of, const Moments& moments, co
   else by_rows(std::integral_constant<int, kRows>());
 }
 
-// For each block of kSparseRows of the `columns` of x [rows, stride] the rows in which one is not 0, at
-// used[block * rows], and how many there are.
+// For each block of `block` of the `columns` of x [rows, stride] the rows in which one is not 0, at used[i * rows] for
+// block i, and how many there are.
+template <int block>
 void rows_used(const float* x, int64_t rows, int64_t stride, Range columns, int32_t* used, int32_t* counts) {
-  constexpr uint32_t kBlockBits = (1u << kSparseRows) - 1;
+  constexpr uint32_t kBlockBits = (1u << block) - 1;
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = columns.begin; j < columns.end; j += kWidth) {
       uint32_t bits = load(x + i * stride + j, columns.end - j).nonzero();
-      for (int64_t block = (j - columns.begin) / kSparseRows; bits != 0; bits >>= kSparseRows, ++block)
-        if (bits & kBlockBits) used[block * rows + counts[block]++] = static_cast<int32_t>(i);
+      for (int64_t b = (j - columns.begin) / block; bits != 0; bits >>= block, ++b)
+        if (bits & kBlockBits) used[b * rows + counts[b]++] = static_cast<int32_t>(i);
     }
+}
+
+// Moves the weight by the sums over the rows of x [rows, stride] in which inputs are not 0. Input i has row order[i] of
+// the weight.
+template <int block, int vectors>
+void update_listed(const Linear& layer, const float* x, int64_t stride, const LayerRows& of, const Moments& moments,
+                   const AdamStep& adam, Range inputs, Range outputs, Order order) {
+  const int64_t blocks = (inputs.end - inputs.begin + block - 1) / block;
+  int32_t* const used = buffer<1, int32_t>(blocks * of.rows);
+  int32_t* const counts = buffer<2, int32_t>(blocks);
+  std::fill_n(counts, blocks, 0);
+  rows_used<block>(x, of.rows, stride, inputs, used, counts);
+  multiply_by_rows<block, vectors>(
+      Left<true>{x, stride}, inputs, Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
+      ListedTerms{used, counts, of.rows, block, inputs.begin},
+      Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam, order});
 }
 
 void update_sparse(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
                    Range inputs, Range outputs) {
-  const int64_t blocks = (inputs.end - inputs.begin + kSparseRows - 1) / kSparseRows;
-  int32_t* const used = buffer<1, int32_t>(blocks * of.rows);
-  int32_t* const counts = buffer<2, int32_t>(blocks);
-  std::fill_n(counts, blocks, 0);
-  rows_used(of.x, of.rows, layer.inputs, inputs, used, counts);
-  multiply_by_rows<kSparseRows, kSparseVectors>(
-      Left<true>{of.x, layer.inputs}, inputs, Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
-      ListedTerms{used, counts, of.rows, kSparseRows, inputs.begin},
-      Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam});
+  update_listed<kSparseRows, kSparseVectors>(layer, of.x, layer.inputs, of, moments, adam, inputs, outputs, Order{});
+}
+
+// The units among `columns` of x [rows, stride] in the order of which of the first rows use them.
+void sort_units(const float* x, int64_t rows, int64_t stride, Range columns, int32_t* order) {
+  constexpr int64_t kRowsCompared = 32;
+  const int64_t count = columns.end - columns.begin;
+  uint32_t* const patterns = buffer<1, uint32_t>(count);
+  std::fill_n(patterns, count, 0);
+  for (int64_t i = 0; i < std::min(rows, kRowsCompared); ++i)
+    for (int64_t j = 0; j < count; ++j) patterns[j] = patterns[j] * 2 + (x[i * stride + columns.begin + j] != 0.0f);
+  uint64_t* const keys = buffer<1, uint64_t>(count);
+  for (int64_t j = 0; j < count; ++j) keys[j] = uint64_t{patterns[j]} << 32 | static_cast<uint64_t>(columns.begin + j);
+  std::sort(keys, keys + count);
+  for (int64_t j = 0; j < count; ++j) order[j] = static_cast<int32_t>(keys[j] & 0xffffffff);
+}
+
+// The update of a layer behind a ReLU. Units that much the same rows use are taken together: early in a training, four
+// of the decoder's units one after the other use 95 % of the rows, four that are sorted 66 %. That makes its update a
+// fifth shorter with AVX-512 and a tenth with AVX2.
+void update_sorted(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
+                   Range inputs, Range outputs) {
+  const int64_t count = inputs.end - inputs.begin;
+  int32_t* const units = buffer<3, int32_t>(count);
+  sort_units(of.x, of.rows, layer.inputs, inputs, units);
+  float* const x = buffer<2>(of.rows * count);
+  for (int64_t i = 0; i < of.rows; ++i)
+    for (int64_t j = 0; j < count; ++j) x[i * count + j] = of.x[i * layer.inputs + units[j]];
+  update_listed<kSortedRows, kSortedVectors>(layer, x, count, of, moments, adam, {0, count}, outputs, Order{units});
 }
 
 void update_bias(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
@@ -213,7 +253,7 @@ int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,      kSparseRows,  kRows,        forward,       forward_sparse,   backward,           update, update_sparse,
-    update_bias, columns_used, move_average, cross_entropy, sample_posterior, posterior_gradient};
+    kWidth,        kSparseRows, kRows,        forward,      forward_sparse, backward,         update, update_sparse,
+    update_sorted, update_bias, columns_used, move_average, cross_entropy,  sample_posterior, posterior_gradient};
 
 }  // namespace aae

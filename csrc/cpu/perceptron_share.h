@@ -43,8 +43,8 @@ inline Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
   return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
 }
 
-// Part `part` of [0, rows) x [0, columns), which threads share `by` rows or by columns, but by the other where there are
-// too few of them.
+// Runs loop(rows, columns) on part `part` of [0, rows) x [0, columns), which threads share `by` rows or by columns, but
+// by the other where there are too few of them.
 template <class Loop>
 void do_part(By by, int64_t rows, int64_t columns, int64_t part, const Loop& loop) {
   constexpr int64_t kRows = 16;

@@ -15,8 +15,8 @@
 namespace aae {
 namespace {
 
-// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number and type.
-// It begins with a cache line, because vectors that straddle two are read at half the speed.
+// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number and
+// type. It begins with a cache line, because vectors that straddle two are read at half the speed.
 template <int number, class T = float>
 T* buffer(int64_t size) {
   struct alignas(64) Line {
