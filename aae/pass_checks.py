@@ -1,4 +1,4 @@
-"""What `aae.backprop` and `aae.backprop_cpu` check of their arguments, in a microsecond or less.
+"""What `aae.backprop` and `aae.backprop_cpu` check of their arguments, in microseconds an iteration.
 
 Native passes get addresses, and a wrong one is a memory fault at best; PyTorch's operations broadcast.
 """
@@ -10,33 +10,37 @@ import torch
 from torch import Tensor, nn
 
 
-def check_rows(name: str, tensor: Tensor, columns: int, device: torch.device) -> None:
-    """Raises TypeError or ValueError unless `tensor` is float32 [n, columns], n > 0, contiguous, and on `device`."""
+def check_rows(name: str, tensor: Tensor, columns: int, device: torch.device) -> int:
+    """The rows n of `tensor`. Raises TypeError or ValueError unless it is float32 [n, columns], n > 0, contiguous, and
+    on `device`.
+    """
     if not isinstance(tensor, Tensor) or tensor.dtype is not torch.float32:
         found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
         raise TypeError(f"{name} must be a tensor of torch.float32, got {found}")
-    if tensor.dim() != 2 or tensor.shape[1] != columns or len(tensor) == 0:
-        raise ValueError(f"{name} must have the shape [n, {columns}], n > 0, got {list(tensor.shape)}")
+    shape = tensor.shape
+    if len(shape) != 2 or shape[1] != columns or shape[0] == 0:
+        raise ValueError(f"{name} must have the shape [n, {columns}], n > 0, got {list(shape)}")
     if tensor.device != device:
         raise ValueError(f"{name} must be on {device}, where the parameters are, got {tensor.device}")
     if not tensor.is_contiguous():
         raise ValueError(f"{name} must be contiguous, got strides {tensor.stride()}")
+    return shape[0]
 
 
 def check_minibatch(x: Tensor, columns: int, device: torch.device, rows: int) -> None:
     """Raises TypeError or ValueError unless a pass of `rows` rows can take the inputs `x`."""
-    check_rows("x", x, columns, device)
-    if len(x) != rows:
-        raise ValueError(f"x must have the {rows} rows of its pass, got {len(x)}")
+    found = check_rows("x", x, columns, device)
+    if found != rows:
+        raise ValueError(f"x must have the {rows} rows of its pass, got {found}")
 
 
 def check_gradient(grad_outputs: Tensor, columns: int, device: torch.device, x: Tensor | None) -> None:
     """Raises TypeError or ValueError unless it is a gradient in the last outputs for `x`, the last forward's inputs."""
     if x is None:
         raise ValueError("backward must come after a forward of the same pass")
-    check_rows("grad_outputs", grad_outputs, columns, device)
-    if len(grad_outputs) > len(x):
-        raise ValueError(f"grad_outputs must have at most the last forward's {len(x)} rows, got {len(grad_outputs)}")
+    found = check_rows("grad_outputs", grad_outputs, columns, device)
+    if found > x.shape[0]:
+        raise ValueError(f"grad_outputs must have at most the last forward's {len(x)} rows, got {found}")
 
 
 def check_update(perceptron: Any, passes: Sequence[Any]) -> None:
