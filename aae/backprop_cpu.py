@@ -107,11 +107,12 @@ class Pass:
         return self.grad_inputs[0][:n] if grad_inputs else None
 
 
-def forward(network: nn.Sequential, x: Tensor) -> Tensor:
+def forward(network: nn.Sequential, x: Tensor, sparse_inputs: bool = False) -> Tensor:
     """The outputs [n, outputs] of an `mlp` for `x` [n, inputs], float32: in the bits of training on every processor,
-    which PyTorch's products differ in. The network is left as it is.
+    which PyTorch's products differ in. The network is left as it is. Inputs that are mostly 0, as images are, take less
+    than half the time with `sparse_inputs`.
     """
-    return Pass(Perceptron(copy.deepcopy(network)), len(x)).forward(x.contiguous())
+    return Pass(Perceptron(copy.deepcopy(network), sparse_inputs), len(x)).forward(x.contiguous())
 
 
 class Adam:
@@ -128,8 +129,13 @@ class Adam:
         ]
         self.native = aae_native.Adam(perceptron.native, *betas, moments)
 
+    @property
+    def steps(self) -> Tensor:
+        """How many updates there have been, int64 []; a copy."""
+        return torch.tensor(self.native.steps)
+
     def resume(self, steps: int) -> None:
-        """Goes on as after `steps` steps; the moments are restored apart."""
+        """Goes on as after `steps` updates; the moments are restored apart."""
         self.native.steps = steps
 
     def update(self, *passes: Pass, learning_rate: float) -> None:

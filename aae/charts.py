@@ -3,20 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Line = list[tuple[float, float]]  # points (epoch, value)
 
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 42, 350, 10, 186  # of the plot
+LINE_HEIGHT = 13  # of text
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line for each seed, in the model's colour."""
+    """One line for each seed; `style` is the CSS class that gives their colour."""
 
     name: str
-    model: str
+    style: str
     dashed: bool
     lines: list[Line]
 
@@ -58,7 +60,7 @@ def chart(title: str, unit: str, series: Sequence[Series], *, levels: Sequence[L
         "series": [
             {
                 "name": entry.name,
-                "style": f"line {entry.model}{' dashed' if entry.dashed else ''}",
+                "style": f"line {entry.style}{' dashed' if entry.dashed else ''}",
                 "polylines": [polyline(line) for line in entry.lines],
                 "values": [[[x, float(f"{y:.4g}")] for x, y in line] for line in entry.lines],
                 "ends": [(f"{x:g}", f"{y:.3g}") for x, y in (entry.lines[0][0], entry.lines[0][-1])],
@@ -66,12 +68,20 @@ def chart(title: str, unit: str, series: Sequence[Series], *, levels: Sequence[L
             for entry in series
         ],
         "levels": [
-            {"name": level.name, "y": down(level.mean), "top": down(level.high), "end": down(level.low)}
-            for level in levels
+            {"name": level.name, "y": down(level.mean), "top": down(level.high), "end": down(level.low), "text": text}
+            for level, text in zip(levels, apart([down(level.high) - 5 for level in levels]), strict=True)
         ],
         "x_ticks": [(across(x), f"{x:g}") for x in linear_ticks(0, last) if x <= last],
         "y_ticks": [(down(y), f"{y:g}") for y in y_ticks],
     }
+
+
+def apart(places: Sequence[float]) -> list[float]:
+    """Where lines of text stand that should be at `places`, downwards: moved up as far as others below them need."""
+    found = list(places)
+    for lower, upper in pairwise(sorted(range(len(found)), key=lambda i: -places[i])):
+        found[upper] = round(min(found[upper], found[lower] - LINE_HEIGHT), 1)
+    return found
 
 
 def linear_ticks(low: float, high: float) -> list[float]:

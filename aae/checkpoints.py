@@ -29,8 +29,9 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes `checkpoint` into `folder` and removes all but the newest few."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    header = {"step": checkpoint.step, "notes": checkpoint.notes, "digest": digest(tensors)}
-    write_whole(folder / f"{checkpoint.step:012d}.safetensors", save(tensors, {"checkpoint": json.dumps(header)}))
+    header = {"step": checkpoint.step, "notes": checkpoint.notes}
+    header["digest"] = digest(header["step"], header["notes"], tensors)
+    write_whole(folder / file_name(checkpoint.step), save(tensors, {"checkpoint": json.dumps(header)}))
     for path in newest_first(folder)[KEPT:]:
         path.unlink()
 
@@ -42,10 +43,11 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             with safe_open(path, framework="pt") as file:
                 header = json.loads(file.metadata()["checkpoint"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            step, notes = header["step"], header["notes"]
+            if path.name == file_name(step) and header["digest"] == digest(step, notes, tensors):
+                return Checkpoint(step, tensors, notes)
         except (OSError, SafetensorError, TypeError, KeyError, ValueError):
             continue
-        if digest(tensors) == header["digest"]:
-            return Checkpoint(header["step"], tensors, header["notes"])
     return None
 
 
@@ -55,15 +57,23 @@ def remove_checkpoints(folder: Path) -> None:
         path.unlink()
 
 
+def file_name(step: int) -> str:
+    return f"{step:012d}.safetensors"
+
+
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, whole or not."""
     return sorted(folder.glob("*.safetensors"), reverse=True)
 
 
-def digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the tensors' content: a file of the right length may still have lost some of it."""
-    content = hashlib.sha256()
+def digest(step: int, notes: dict, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a checkpoint gives back: a file of the right length may still have lost some of it.
+
+    Of each tensor these are name, dtype, shape and bytes.
+    """
+    content = hashlib.sha256(json.dumps([step, notes]).encode())
     for name in sorted(tensors):
-        content.update(name.encode())
-        content.update(tensors[name].numpy().tobytes())
+        array = tensors[name].numpy()
+        content.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        content.update(array.tobytes())
     return content.hexdigest()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 from aae.backprop_cpu import forward
-from aae.models import AAE
+from aae.models import Autoencoder
 from aae.ops import Stream, sample_prior
 from aae.priors import Prior
 from aae.targets import PRIOR_SAMPLE
@@ -38,7 +38,7 @@ def label_metrics(
 
 
 def discriminator_metrics(
-    model: AAE, codes: Tensor, labels: np.ndarray, prior: Prior, *, seed: int
+    model: Autoencoder, codes: Tensor, labels: np.ndarray, prior: Prior, *, seed: int
 ) -> dict[str, float]:
     """How the discriminator tells `codes` [n, d] from as many samples of the prior, and what it costs either side.
 
@@ -48,7 +48,7 @@ def discriminator_metrics(
 
     A discriminator that sees labels is shown the codes' own, and samples of the same classes.
     """
-    count = model.sizes["label_classes"]
+    count = model.label_classes
     classes = torch.from_numpy(labels.astype(np.int64)) if count else None
     sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=classes)
     if count:

@@ -12,8 +12,18 @@ import torch
 
 from aae.trainer import Trainer
 
-PER_GRAPH = 36  # divides the 468 iterations of an epoch of MNIST with minibatches of 128
+MAX_LENGTH = 36  # of a graph, in iterations; longer ones take longer to capture and save little
 WARM_UP = 3
+
+
+def graph_length(iterations: int) -> int:
+    """How many iterations a graph holds: the length with which an epoch of `iterations` queues the fewest graphs.
+
+    The remainder of an epoch runs in graphs of one. Of lengths with equally many graphs the one with the smallest
+    remainder is taken. 468 iterations give the divisor 36 (13 graphs), 100 the divisor 25 (4 graphs), and 467, a prime,
+    31 (15 graphs and two of one iteration).
+    """
+    return min(range(1, MAX_LENGTH + 1), key=lambda length: (sum(divmod(iterations, length)), iterations % length))
 
 
 class CudaCapture:
@@ -45,21 +55,21 @@ class CudaCapture:
 class GraphedIterations:
     """Trains what `trainer.advance` would, to the same bits where products are deterministic, in graphs.
 
-    Graphs are made when they are first needed: one of `per_graph` iterations, and one of a single iteration for what
-    is left of an epoch. They hold the addresses of the trainer's tensors, which is why training and
-    `trainer.restore` change them in place. `capture` makes graphs as `CudaCapture` does.
+    Graphs are made when they are first needed: one of `length` iterations, as suits epochs of `iterations`, and one of
+    a single iteration for what is left of an epoch. They hold the addresses of the trainer's tensors, which is why
+    training and `trainer.restore` change them in place. `capture` makes graphs as `CudaCapture` does.
     """
 
-    def __init__(self, trainer: Trainer, per_graph: int = PER_GRAPH, capture: CudaCapture | None = None):
-        self.trainer, self.per_graph = trainer, per_graph
+    def __init__(self, trainer: Trainer, iterations: int, capture: CudaCapture | None = None):
+        self.trainer, self.length = trainer, graph_length(iterations)
         self.capture = capture or CudaCapture()
         self.step = torch.zeros((), dtype=torch.int64, device=trainer.images.device)
         self.in_step: int | None = None  # what `step` will hold when all that is queued has run
         self.graphs: dict[int, Callable[[], None]] = {}  # by the number of their iterations
 
-    def advance(self, most: int) -> None:
-        """Queues the next `per_graph` iterations, or the next one alone if `most` is less than that."""
-        times = self.per_graph if most >= self.per_graph else 1
+    def advance(self, remaining: int) -> None:
+        """Queues the next `length` iterations, or a single one if fewer are `remaining` in the epoch."""
+        times = self.length if remaining >= self.length else 1
         if not self.graphs:
             self.warm_up()
         if times not in self.graphs:

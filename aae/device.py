@@ -49,3 +49,10 @@ def philox_words_on_gpu() -> list[int]:
     """The four words of a counter and key of zeros, computed by the extension on the current GPU."""
     counter, key = (torch.zeros(shape, dtype=torch.int64, device="cuda") for shape in ((1, 4), (2,)))
     return philox4x32(counter, key)[0].tolist()
+
+
+def describe_device(device: torch.device) -> dict[str, str]:
+    """What the bits of a training depend on: the kind of device, and on a GPU which one. All CPUs give the same."""
+    if device.type == "cpu":
+        return {"device": "cpu"}
+    return {"device": "cuda", "name": torch.cuda.get_device_name(device)}

@@ -73,7 +73,8 @@ def pair_metrics(codes: np.ndarray, target: Target) -> dict[str, float]:
     """Two distances between distributions that are 0 only where these are the same.
 
     - `energy_distance`: 2 E|x - z| - E|x - x'| - E|z - z'| (Székely & Rizzo, J. Stat. Plan. Inference 143, 2013,
-      equation 5), over all pairs of codes, those of a code with itself included: never negative, in units of the code.
+      equation 5), over all pairs of codes, and for a sampled prior all pairs of its samples, those of a point with
+      itself included: never negative, in units of the code.
     - `mmd2`: the squared maximum mean discrepancy E k(x, x') + E k(z, z') - 2 E k(x, z), unbiased and so possibly
       negative (Gretton et al., JMLR 13, 2012, equation 3), with the inverse multiquadratic kernel
       k = C / (C + |x - z|²) of Tolstikhin et al. (arXiv 1711.01558, section 4), C = `Target.scale`, which for

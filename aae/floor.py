@@ -1,14 +1,15 @@
 """The floor: what the measures are of a model whose codes are the prior's."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import aae_native
 import numpy as np
 
-from aae.distances import code_metrics
+from aae.distances import code_metrics, match_metrics
 from aae.priors import Prior
 from aae.summary import flatten
-from aae.targets import FLOOR, Target, evaluation_sample
+from aae.targets import FLOOR, TRAIN_FLOOR, Target, evaluation_sample
 
 
 def floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, dict[str, float]]:
@@ -19,9 +20,19 @@ def floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, d
     defined for the prior's dimension is left out.
     """
     target.self_kernel  # noqa: B018 - known once, before the threads ask for it
+    return ranges(lambda i: code_metrics(evaluation_sample(prior, target.n, 0, FLOOR + i), target), repetitions)
+
+
+def train_floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, dict[str, float]]:
+    """The same for the training images, of which the match alone is measured."""
+    return ranges(lambda i: match_metrics(evaluation_sample(prior, target.n, 0, TRAIN_FLOOR + i), target), repetitions)
+
+
+def ranges(measured: Callable[[int], dict], repetitions: int) -> dict[str, dict[str, float]]:
+    """`mean`, `low` and `high` over `repetitions` calls of `measured`, which gives measures for the i-th sample."""
 
     def measure(i: int) -> dict:
-        return flatten(code_metrics(evaluation_sample(prior, target.n, 0, FLOOR + i), target))
+        return flatten(measured(i))
 
     with ThreadPoolExecutor(aae_native.get_threads()) as pool:  # NumPy lets others run while it computes
         rows = list(pool.map(measure, range(repetitions)))

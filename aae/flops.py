@@ -1,4 +1,4 @@
-"""The arithmetic of a training iteration, from the sizes of the layers.
+"""The arithmetic of passes through perceptrons, from the sizes of their layers.
 
 Counted are the multiplications and additions of the dense products, two for each weight and row, as
 `torch.utils.flop_counter` counts them: forward, the gradients of the weights and those of a layer's inputs, each only
@@ -8,37 +8,6 @@ skip the pixels that are 0.
 
 from collections.abc import Sequence
 from itertools import pairwise
-
-
-def iteration_flops(
-    model: str,
-    *,
-    batch_size: int,
-    pixels: int,
-    code_size: int,
-    encoder_widths: Sequence[int],
-    decoder_widths: Sequence[int],
-    discriminator_widths: Sequence[int] = (),
-    label_classes: int = 0,
-) -> int:
-    """FLOPs of an iteration of the `model` `aae` or `vae`: its steps are those of `aae.training`."""
-    decoder = [code_size, *decoder_widths, pixels]
-    if model == "vae":
-        encoder = [pixels, *encoder_widths, 2 * code_size]
-        return batch_size * autoencoder_flops(encoder, decoder)
-    encoder = [pixels, *encoder_widths, code_size]
-    discriminator = [code_size + label_classes, *discriminator_widths, 1]
-    discriminator_step = batch_size // 2 * forward(encoder) + batch_size * (
-        forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
-    )
-    generator_step = batch_size * (
-        forward(encoder)
-        + forward(discriminator)
-        + input_gradients(discriminator, to_inputs=True)
-        + weight_gradients(encoder)
-        + input_gradients(encoder)
-    )
-    return batch_size * autoencoder_flops(encoder, decoder) + discriminator_step + generator_step
 
 
 def autoencoder_flops(encoder: Sequence[int], decoder: Sequence[int]) -> int:

@@ -23,7 +23,7 @@ UINT8 = 0x08  # the IDX type code of unsigned bytes, the only type that MNIST-li
 
 
 def read_idx_folder(folder: Path, classes: int) -> Dataset:
-    """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`.
+    """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`; the classes' names are their numbers.
 
     A file `SHA256SUMS` in the folder, if there is one, must agree with the files that it names; by a name without `.gz`
     it means the uncompressed content. Raises InputError in one line for anything missing, damaged or inconsistent, and
@@ -44,7 +44,9 @@ def read_idx_folder(folder: Path, classes: int) -> Dataset:
         for listed, found in ((name, content), (path.name, raw)):
             if listed in sums and sha256(found) != sums[listed]:
                 raise InputError(f"{path}: SHA-256 of {listed} is {sha256(found)}, needed {sums[listed]}")
-    dataset = Dataset(**arrays)
+    for key in ("train_images", "test_images"):
+        arrays[key] = arrays[key][..., None]  # grey: one channel
+    dataset = Dataset(**arrays, class_names=tuple(map(str, range(classes))))
     check_consistency(dataset, folder, classes)
     return dataset
 
@@ -71,7 +73,7 @@ def check_consistency(dataset: Dataset, folder: Path, classes: int) -> None:
         if labels.max() >= classes:
             raise InputError(f"{folder / label_file}: label {labels.max()}, needed 0 to {classes - 1} (data.classes)")
     if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
-        train, test = (f"{h} x {w}" for _, h, w in (dataset.train_images.shape, dataset.test_images.shape))
+        train, test = (f"{h} x {w}" for _, h, w, _ in (dataset.train_images.shape, dataset.test_images.shape))
         raise InputError(f"{folder}: training images are {train}, test images {test}")
 
 

@@ -14,7 +14,7 @@ from aae.backprop_cpu import forward
 from aae.classification import discriminator_metrics, label_metrics
 from aae.distances import code_metrics, match_metrics
 from aae.errors import InputError
-from aae.models import AAE, VAE
+from aae.models import Autoencoder
 from aae.priors import NormalPrior, Prior
 from aae.reconstruction import reconstruction_metrics
 from aae.targets import POSTERIOR_NOISE, TRAIN_POSTERIOR_NOISE, Target, evaluation_sample
@@ -31,50 +31,54 @@ class Split:
     target: Target  # for n codes
 
 
-def model_metrics(model: AAE | VAE, test: Split, train: Split, prior: Prior, *, seed: int) -> dict:
+@dataclass(frozen=True)
+class Sample:
+    """Some of the training images, which are measured as the test images are."""
+
+    indices: np.ndarray  # int64 [n]
+    target: Target  # for n codes
+
+
+def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample, prior: Prior, *, seed: int) -> dict:
     """Everything that is measured of a snapshot, nested; `seed` is the run's.
 
-    An image has two codes in a VAE. `codes` are the means of q(z|x), which is what the pictures show;
-    `codes_sampled` are samples of q(z|x), one an image, distributed as the aggregated posterior q(z). Each is
-    decoded for a `reconstruction` of its own and used to tell `labels`. An AAE, whose encoder is deterministic, has
-    `codes` alone. Of the `train` images only the match of the codes is measured, and labels are learnt from them.
+    Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded for
+    a `reconstruction` of its own and used to tell `labels`; its suffix follows these names. Labels are learnt from the
+    codes of all `train` images. Their match is measured, too, of all of them (`train`) and of the `sample`
+    (`train_sample`), which has the floor of the test images.
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
-    kinds = kinds_of_codes(forward(model.encoder, test.images), model.code_size, noise)
-    train_kinds = kinds_of_codes(forward(model.encoder, train.images), model.code_size, train_noise)
-    metrics, of_train = {}, {}
-    for suffix, codes in kinds.items():
-        test_codes, train_codes = checked(codes), checked(train_kinds[suffix])
-        metrics[f"reconstruction{suffix}"] = reconstruction_metrics(forward(model.decoder, codes), test.images)
+    outputs = encoder_outputs(model, test.images)
+    codes_of_test = model.codes(outputs, noise)
+    codes_of_train = model.codes(encoder_outputs(model, train.images), train_noise)
+    metrics, of_train, of_sample = {}, {}, {}
+    for suffix, codes in codes_of_test.items():
+        test_codes, train_codes = checked(codes), checked(codes_of_train[suffix])
+        logits = forward(model.decoder, model.decoder_inputs(codes, outputs))
+        metrics[f"reconstruction{suffix}"] = reconstruction_metrics(logits, test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
         metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
-    if isinstance(model, AAE):
-        metrics["discriminator"] = discriminator_metrics(model, kinds[""], test.labels, prior, seed=seed)
-    return metrics | {"train": of_train}
+        of_sample[f"codes{suffix}"] = match_metrics(train_codes[sample.indices], sample.target)
+    if model.discriminator is not None:
+        codes = codes_of_test[model.aggregated]
+        metrics["discriminator"] = discriminator_metrics(model, codes, test.labels, prior, seed=seed)
+    return metrics | {"train": of_train, "train_sample": of_sample}
 
 
-def epoch_metrics(outputs: np.ndarray, code_size: int, target: Target, *, seed: int) -> dict:
-    """The match of the test images' codes alone, from the encoder's `outputs` [n, code_size, or twice that for a VAE].
+def encoder_outputs(model: Autoencoder, images: Tensor) -> Tensor:
+    """The encoder's outputs [n, outputs] for `images`, a part at a time: hidden layers of all would fill the memory."""
+    return torch.cat([forward(model.encoder, part, sparse_inputs=True) for part in images.split(10_000)])
+
+
+def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict:
+    """The match of the test images' codes alone, from the encoder's `outputs` [n, outputs] for them.
 
     They are the same codes, with the same noise, as `model_metrics` has.
     """
-    noise = posterior_noise(code_size, len(outputs), seed)
-    kinds = kinds_of_codes(torch.from_numpy(outputs), code_size, noise)
-    return {f"codes{suffix}": match_metrics(checked(codes), target) for suffix, codes in kinds.items()}
-
-
-def kinds_of_codes(outputs: Tensor, code_size: int, noise: Tensor) -> dict[str, Tensor]:
-    """suffix -> codes [n, code_size] from an encoder's `outputs`: "" and, for a VAE, "_sampled".
-
-    A VAE's outputs are means and log variances of q(z|x); `noise` [n, code_size] is standard normal.
-    """
-    if outputs.shape[1] == code_size:
-        return {"": outputs}
-    mean, log_variance = outputs.chunk(2, dim=1)
-    std = torch.exp(log_variance.double() / 2).float()  # in float32, processors differ in its last bit
-    return {"": mean, "_sampled": mean + std * noise}
+    codes = model.codes(torch.from_numpy(outputs), posterior_noise(model.code_size, len(outputs), seed))
+    return {f"codes{suffix}": match_metrics(checked(each), target) for suffix, each in codes.items()}
 
 
 def posterior_noise(code_size: int, n: int, seed: int, purpose: int = POSTERIOR_NOISE) -> Tensor:

@@ -7,9 +7,8 @@ import io
 import math
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +16,20 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from aae.backprop_cpu import cross_entropy, forward
 from aae.figures import label_colours
-from aae.models import AAE, VAE
+from aae.models import Autoencoder
+from aae.priors import Prior
 from aae.snapshots import load_snapshot
 
-# Bytes before base64 makes four thirds of them. What is over is thinned: images, epochs, decoded images.
-CODES_BYTES, MANIFOLD_BYTES, DECODER_BYTES, PICTURES_BYTES = 2_400_000, 2_300_000, 1_800_000, 600_000
-MOST_FRAMES = 201  # epochs of codes a run
-MOST_MANIFOLDS = 220  # of all runs
+# The page has 10 MB. Base64 makes four thirds of what is packed; text and curves take the rest.
+PACKED_BYTES = 6_700_000  # manifolds, decoders, pictures, and as many images' codes as then fit
+DECODER_BYTES = 2_600_000  # three of the default size; decoders that do not fit are left out
+MANIFOLD_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes a pixel, and 0.27 before training
+PICTURE_PIXELS = 600_000  # of the test images beside the live decoder
 CODE_LEVELS = 254  # of 8 bits: 0 says that a code lies outside
-WEBP_PIXELS = 16383  # the most that a side may have
+WEBP_PIXELS = 16383  # the format's maximum for a side
 QUALITY = 40  # of the manifolds' WebP, where the strokes' edges are still clean
-
-
-def pack(array: np.ndarray | bytes) -> str:
-    """The bytes, little endian and row by row, in base64."""
-    return b64encode(array if isinstance(array, bytes) else np.ascontiguousarray(array).tobytes()).decode()
-
-
-def evenly(n: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `n`, evenly spaced, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, n - 1, max(2, min(n, most)))})
-
-
-def shown_images(n: int, bytes_an_image: int) -> np.ndarray:
-    """The test images whose codes the page has, in the order in which it draws them.
-
-    The order is random, so that no label is drawn above another and the first of them are a sample, too.
-    """
-    return np.random.default_rng(0).permutation(n)[: max(1, CODES_BYTES // bytes_an_image)]
 
 
 def plot_limit(codes: Sequence[np.ndarray], outlines: Sequence[dict], reach: float) -> float:
@@ -71,23 +55,37 @@ def dither(n: int) -> np.ndarray:
     return np.arange(1, n + 1)[:, None] * np.array([0.7548776662466927, 0.5698402909980532]) % 1
 
 
-def pack_decoder(model: AAE | VAE) -> bytes:
+def pack_decoder(model: Autoencoder) -> bytes:
     """Of each layer in turn the bias and a scale an output, float32, and the weights as int16 multiples of the scale.
 
     16 bits a weight, but evenly spaced: a float16 takes as many, and its error in a pixel is twice as large.
     """
     parts = []
-    for layer in model.decoder[::2]:
-        weight = layer.weight.numpy()
+    for weight, bias in decoder_layers(model):
         scale = np.abs(weight).max(axis=1, keepdims=True) / 32767
         scale[scale == 0] = 1
-        parts += [layer.bias.numpy().astype("<f4"), scale.astype("<f4"), np.rint(weight / scale).astype("<i2")]
+        parts += [bias.astype("<f4"), scale.astype("<f4"), np.rint(weight / scale).astype("<i2")]
     return b"".join(part.tobytes() for part in parts)
 
 
-def decoder_shapes(model: AAE | VAE) -> list[list[int]]:
+def decoder_shapes(model: Autoencoder) -> list[list[int]]:
     """[inputs, outputs] of each layer."""
-    return [[layer.in_features, layer.out_features] for layer in model.decoder[::2]]
+    return [list(weight.shape[::-1]) for weight, _ in decoder_layers(model)]
+
+
+def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights [outputs, inputs] and biases [outputs] of each layer, from the code on.
+
+    What lies between code and decoder is affine, so it becomes part of the first layer.
+    """
+    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in model.decoder[::2]]
+    unit = torch.eye(model.code_size)
+    origin, *ends = model.decoder_inputs(torch.cat([torch.zeros(1, model.code_size), unit])).double().numpy()
+    directions = np.array(ends) - origin  # [code_size, inputs]: what a unit of each axis adds
+    if origin.any() or not np.array_equal(directions, unit.numpy()):
+        weight, bias = layers[0]
+        layers[0] = (weight @ directions.T, bias + weight @ origin)
+    return layers
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
@@ -107,116 +105,118 @@ def sheet(images: np.ndarray, columns: int) -> np.ndarray:
     return full.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
 
 
-def decode_grid(model: AAE | VAE, side: int, reach: float, shape: tuple[int, int]) -> np.ndarray:
-    """Images decoded from a grid of `side` x `side` codes over [-reach, reach]², on one sheet, uint8."""
-    line = torch.linspace(-reach, reach, side)
-    up, across = torch.meshgrid(line.flip(0), line, indexing="ij")
-    images = model.decode(torch.stack([across.ravel(), up.ravel()], dim=1)).sigmoid().numpy()
-    return sheet(np.rint(255 * images).astype(np.uint8).reshape(-1, *shape), side)
+def decode_grid(model: Autoencoder, side: int, reach: float, shape: tuple[int, int]) -> np.ndarray:
+    """Images decoded from a grid of `side` x `side` codes over [-reach, reach]², on one sheet, uint8.
+
+    They are the same bits on every processor, unlike PyTorch's ranges, products and sigmoids.
+    """
+    line = np.linspace(-reach, reach, side, dtype=np.float32)
+    up, across = np.meshgrid(line[::-1], line, indexing="ij")
+    codes = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))
+    logits = forward(model.decoder, model.decoder_inputs(codes))
+    _, images = cross_entropy(logits, 0.0, 1)  # whose gradient against a target of 0 is the sigmoid
+    return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), side)
 
 
-def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, int]) -> tuple[list, int]:
-    """A picture of each snapshot's decoder, and how many images a side has: fewer where bytes would not do."""
+def manifold_side(manifolds: int, size: int, shape: tuple[int, int]) -> int:
+    """How many images a side each of the `manifolds` pictures has: `size`, or fewer where there are many pictures."""
+    affordable = math.isqrt(MANIFOLD_PIXELS // (manifolds * math.prod(shape)))
+    return max(2, min(size, WEBP_PIXELS // max(shape), affordable))
 
-    def encode(path: Path, side: int) -> bytes:
+
+def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, int]) -> list[bytes]:
+    """A picture of each snapshot's decoder, of `side` x `side` images."""
+
+    def encode(path: Path) -> bytes:
         return picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP")
 
-    side = max(2, min(side, WEBP_PIXELS // max(shape)))
-    while True:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            pictures = list(pool.map(encode, snapshots, repeat(side)))
-        size = sum(map(len, pictures))
-        if size <= MANIFOLD_BYTES or side <= 2:
-            return pictures, side
-        side = max(2, min(side - 1, int(0.97 * side * math.sqrt(MANIFOLD_BYTES / size))))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(encode, snapshots))
 
 
-def prior_name(model: str, parameters: dict) -> str:
-    """The name of a model's prior: the VAE's is always the normal one."""
-    return "normal" if model == "vae" else parameters["prior"]["name"]
+def outlined(prior: Prior) -> list[dict]:
+    """Lines {label, points} that show where the prior is."""
+    return [{"label": label, "points": np.round(points, 3).tolist()} for label, points in prior.outline()]
 
 
-def prior_outline(model: str, parameters: dict) -> list[dict]:
-    """Lines {label, points} that show where the model's prior is."""
-    name, classes = prior_name(model, parameters), parameters["data"]["classes"]
-    turn = np.linspace(0, 2 * math.pi, 121)
-    circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    shape = parameters["prior"][name]
-    if name == "normal":
-        lines = [(f"{k}\u03c3", k * shape["std"] * circle) for k in (1, 2, 3)]
-    elif name == "uniform":
-        corners = np.array([[-1, 1], [1, 1], [1, -1], [-1, -1], [-1, 1]])
-        lines = [("", shape["bound"] * corners)]
-    elif name == "mixture":
-        angles = 2 * math.pi * np.arange(classes) / classes
-        out = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # of each class, from the origin
-        along = shape["radius"] + 2 * shape["radial_std"] * circle[:, 0]
-        aside = 2 * shape["tangential_std"] * circle[:, 1]
-        lines = [("", along[:, None] * [x, y] + aside[:, None] * [-y, x]) for x, y in out]
-    else:
-        way = np.linspace(0, 1, 361)
-        angle = 2 * math.pi * shape["turns"] * way
-        lines = [("", shape["radius"] * way[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))]
-    return [{"label": label, "points": np.round(points, 3).tolist()} for label, points in lines]
+def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
+    """The codes [frames, n, 2] that pictures show, from the encoder's `outputs` [frames, n, outputs]."""
+    rows = torch.from_numpy(outputs.reshape(-1, outputs.shape[-1]))
+    return model.pictured_codes(rows).numpy().reshape(*outputs.shape[:-1], -1)
 
 
-def page_data(runs: Sequence, parameters: dict, images: np.ndarray, labels: np.ndarray) -> tuple[dict, dict[str, str]]:
+def page_data(
+    runs: Sequence,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    priors: Mapping[str, Prior],
+    classes: int,
+    manifold_size: int,
+    manifold_range: float,
+) -> tuple[dict, dict[str, str]]:
     """What the page's scripts read: a JSON object, and base64 by name.
 
     Args:
-        runs: of `aae.report.Run`, all with codes of two dimensions.
-        parameters: as in `params.yaml`.
-        images, labels: the test images uint8 [n, height, width] and their labels [n].
+        runs: of `aae.results.Run`, all with codes of two dimensions.
+        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        priors: of each recipe, by name.
+        classes: how many labels there are.
+        manifold_size, manifold_range: the decoder's pictures have at most this many images a side, which span
+            [-range, range] on both axes.
     """
-    shape, classes = images.shape[1:], parameters["data"]["classes"]
-    reach = parameters["render"]["manifold_range"]
-    priors = {model: prior_outline(model, parameters) for model in dict.fromkeys(run.model for run in runs)}
+    images = images[..., 0]
+    shape, reach = images.shape[1:], manifold_range
+    outlines = {name: outlined(prior) for name, prior in priors.items()}
+    models = {run.name: load_snapshot(run.snapshots[max(run.snapshots)]) for run in runs}
     limit = plot_limit(
-        [run.codes[-1, :, :2] for run in runs], [line for prior in priors.values() for line in prior], reach
+        [pictured_codes(models[run.name], np.array(run.codes[-1:]))[0] for run in runs],
+        [line for lines in outlines.values() for line in lines],
+        reach,
     )
-
-    frames = evenly(len(runs[0].codes), MOST_FRAMES)
-    shown = shown_images(len(images), 2 * len(frames) * len(runs))
-    pictured = shown[: max(1, PICTURES_BYTES // math.prod(shape))]
-    columns = math.ceil(math.sqrt(len(pictured)))
-    base64 = {
-        "labels": pack(labels[shown].astype(np.uint8)),
-        "pictures": pack(picture(sheet(images[pictured], columns), "PNG")),
-    }
-    for run in runs:
-        base64[f"codes-{run.name}"] = pack(pack_codes(run.codes[frames][:, shown, :2], limit))
 
     epochs = sorted(runs[0].snapshots)
-    epochs = [epochs[i] for i in evenly(len(epochs), MOST_MANIFOLDS // len(runs))]
     places = [(run, epoch) for run in runs for epoch in epochs]
-    manifolds, side = pack_manifolds(
-        [run.snapshots[epoch] for run, epoch in places], parameters["render"]["manifold_size"], reach, shape
-    )
-    for (run, epoch), content in zip(places, manifolds, strict=True):
-        base64[f"manifold-{run.name}-{epoch}"] = pack(content)
+    side = manifold_side(len(places), manifold_size, shape)
+    manifolds = pack_manifolds([run.snapshots[epoch] for run, epoch in places], side, reach, shape)
+    packed = {f"manifold-{run.name}-{epoch}": content for (run, epoch), content in zip(places, manifolds, strict=True)}
 
-    firsts = {run.model: run for run in reversed(runs)}
-    models = {run.name: load_snapshot(run.snapshots[epochs[-1]]) for run in runs if firsts[run.model] is run}
-    decoders = {name: pack_decoder(model) for name, model in models.items()}
-    if sum(map(len, decoders.values())) > DECODER_BYTES:
-        decoders = {}
-    base64 |= {f"decoder-{name}": pack(content) for name, content in decoders.items()}
+    firsts = {run.recipe.name: run.name for run in reversed(runs)}  # the run of each recipe's first seed
+    decoders: dict[str, bytes] = {}
+    for name in (run.name for run in runs if firsts[run.recipe.name] == run.name):
+        content = pack_decoder(models[name])
+        if len(content) + sum(map(len, decoders.values())) <= DECODER_BYTES:
+            decoders[name] = content
+    packed |= {f"decoder-{name}": content for name, content in decoders.items()}
+
+    # In a random order no label is drawn above another, and the first images are a sample, too.
+    order = np.random.default_rng(0).permutation(len(images))
+    pictured = order[: max(1, PICTURE_PIXELS // math.prod(shape))]
+    columns = math.ceil(math.sqrt(len(pictured)))
+    packed["pictures"] = picture(sheet(images[pictured], columns), "PNG")
+
+    epoch_count = len(runs[0].codes)
+    left = PACKED_BYTES - sum(map(len, packed.values()))
+    shown = order[: max(1, left // (2 * epoch_count * len(runs) + 1))]  # two bytes a code, one a label
+    packed["labels"] = labels[shown].astype(np.uint8).tobytes()
+    for run in runs:
+        packed[f"codes-{run.name}"] = pack_codes(pictured_codes(models[run.name], run.codes[:, shown]), limit).tobytes()
     return {
         "limit": limit,
         "reach": reach,
         "manifoldSide": side,
         "classes": classes,
-        "frames": frames,
+        "lastEpoch": epoch_count - 1,
         "snapshots": epochs,
         "images": len(shown),
-        "pictured": len(pictured),
+        "pictured": min(len(pictured), len(shown)),
         "pictureColumns": columns,
         "pictureShape": list(shape),
         "colours": {
             theme: [to_hex(colour) for colour in label_colours(classes, dark=theme == "dark")]
             for theme in ("light", "dark")
         },
-        "priors": priors,
-        "runs": [{"name": run.name, "model": run.model, "seed": run.seed} for run in runs],
+        "priors": outlines,
+        "runs": [{"name": run.name, "model": run.recipe.name, "seed": run.seed} for run in runs],
         "decoders": {name: decoder_shapes(models[name]) for name in decoders},
-    }, base64
+    }, {name: b64encode(content).decode() for name, content in packed.items()}

@@ -4,11 +4,16 @@ A prior is a small value: its dimension, its parameters, and the `kind` by which
 Parameters count as the nearest float32. What a sample is made of stands in csrc/priors.h.
 """
 
+import math
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import aae_native
+import numpy as np
+
+TURN = np.linspace(0, 2 * math.pi, 121)
+CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
 
 class Prior:
@@ -23,6 +28,15 @@ class Prior:
     def native(self) -> aae_native.Prior:
         """The prior as the native kernels take it."""
         return aae_native.Prior(self.kind, self.dim, self.classes, self.parameters)
+
+    @property
+    def title(self) -> str:
+        """The prior in a few words."""
+        raise NotImplementedError
+
+    def outline(self) -> list[tuple[str, np.ndarray]]:
+        """Lines that show where the prior is in two dimensions: a name, or none, and points float64 [n, 2]."""
+        raise NotImplementedError
 
     def __reduce__(self):
         return type(self), astuple(self)
@@ -54,6 +68,14 @@ class NormalPrior(Prior):
     def parameters(self) -> list[float]:
         return [float(self.std)]
 
+    @property
+    def title(self) -> str:
+        return "N(0, I)" if self.std == 1 else f"N(0, {self.std:g}² I)"
+
+    def outline(self) -> list[tuple[str, np.ndarray]]:
+        """One, two and three standard deviations."""
+        return [(f"{k}\u03c3", k * self.std * CIRCLE) for k in (1, 2, 3)]
+
 
 @dataclass(frozen=True)
 class UniformPrior(Prior):
@@ -77,6 +99,14 @@ class UniformPrior(Prior):
     @property
     def parameters(self) -> list[float]:
         return [float(self.bound)]
+
+    @property
+    def title(self) -> str:
+        return f"uniform on [-{self.bound:g}, {self.bound:g}] on every axis"
+
+    def outline(self) -> list[tuple[str, np.ndarray]]:
+        """The square's edge."""
+        return [("", self.bound * np.array([[-1, 1], [1, 1], [1, -1], [-1, -1], [-1, 1]], dtype=float))]
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,18 @@ class MixturePrior(Prior):
     def parameters(self) -> list[float]:
         return [float(self.radius), float(self.radial_std), float(self.tangential_std)]
 
+    @property
+    def title(self) -> str:
+        return "a mixture of Gaussians on a circle"
+
+    def outline(self) -> list[tuple[str, np.ndarray]]:
+        """Two standard deviations of each class."""
+        angles = 2 * math.pi * np.arange(self.classes) / self.classes
+        along = self.radius + 2 * self.radial_std * CIRCLE[:, 0]
+        across = 2 * self.tangential_std * CIRCLE[:, 1]
+        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        return [("", along[:, None] * [x, y] + across[:, None] * [-y, x]) for x, y in directions]
+
 
 @dataclass(frozen=True)
 class SwissRollPrior(Prior):
@@ -140,6 +182,16 @@ class SwissRollPrior(Prior):
     @property
     def parameters(self) -> list[float]:
         return [float(self.radius), float(self.turns)]
+
+    @property
+    def title(self) -> str:
+        return "a swiss roll"
+
+    def outline(self) -> list[tuple[str, np.ndarray]]:
+        """The spiral."""
+        position = np.linspace(0, 1, 361)
+        angle = 2 * math.pi * self.turns * position
+        return [("", self.radius * position[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))]
 
 
 def _check_int(prior, name, high=2**31 - 1):

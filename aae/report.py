@@ -1,13 +1,12 @@
 """The report: one HTML page from the results of all runs that holds everything it shows, and a twin in Markdown.
 
-This module has the numbers. `charts.py` has the geometry of the curves, `page_data.py` what the page computes from,
-and the folder `page/` the words, the looks and the scripts.
+This module has the numbers, made from `results.py`. `charts.py` has the geometry of the curves, `page_data.py` what the
+page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import log
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -15,89 +14,19 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aae.charts import FRAME, Level, Line, Series, chart
-from aae.page_data import page_data, prior_name
+from aae.charts import FRAME, Level, Series, chart
+from aae.models import compared_with, find_kind
+from aae.page_data import page_data
+from aae.results import Codes, Floor, Model, Results, Run
 
 PAGE = Path(__file__).parent / "page"
-NAMES = {"aae": "adversarial autoencoder", "vae": "variational autoencoder"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """The results of one (model, seed)."""
-
-    model: str
-    seed: int
-    metrics: dict  # of the last snapshot
-    curves: list[dict[str, float]]  # a row a snapshot
-    match: list[dict[str, float]]  # a row an epoch
-    history: dict[str, Line]  # of each loss
-    timing: dict
-    codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
-    snapshots: Mapping[int, Path]  # epoch -> file
-    figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
-
-    @property
-    def name(self) -> str:
-        return f"{self.model}-{self.seed}"
-
-    @property
-    def last_epoch(self) -> int:
-        return int(self.curves[-1]["epoch"])
-
-    def curve(self, column: str, first_epoch: int = 0) -> Line:
-        """A column of the rows an epoch, or where these lack it, of the rows a snapshot, from an epoch on."""
-        rows = self.match if column in self.match[0] else self.curves
-        return [(row["epoch"], row[column]) for row in rows if row["epoch"] >= first_epoch]
-
-
-@dataclass(frozen=True)
-class Results:
-    """All that the report tells."""
-
-    runs: list[Run]  # of each model the same seeds in the same order
-    parameters: dict
-    floor: dict  # of each model, by measure of its codes: mean, low and high between samples of its prior
-    claims: dict  # name -> verdict and reasons
-    commit: str = "unknown"
-    links: list[str] = field(default_factory=list)  # to files with the numbers, as seen from the report
-
-    @property
-    def models(self) -> dict[str, list[Run]]:
-        return {run.model: [other for other in self.runs if other.model == run.model] for run in self.runs}
-
-    @property
-    def seeds(self) -> list[int]:
-        return list(dict.fromkeys(run.seed for run in self.runs))
-
-
-@dataclass(frozen=True)
-class Codes:
-    """A kind of codes of a model: the primary ones are distributed as q(z), a VAE's means are others."""
-
-    model: str
-    suffix: str  # of `codes` and `reconstruction` among the metrics
-    detail: str = ""
-    primary: bool = True
-
-    @property
-    def name(self) -> str:
-        return f"{self.model.upper()}, {self.detail}" if self.detail else self.model.upper()
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What the measures are between a prior and samples of it; models with the same prior share one."""
-
-    name: str
-    measures: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Measure:
     """A row of the table."""
 
-    part: str
+    part: str  # of the metrics, without the suffix of a kind of codes
     key: str
     name: str
     better: str
@@ -108,21 +37,24 @@ class Measure:
 MEASURES = [
     Measure("codes", "sliced_wasserstein", "Sliced Wasserstein distance", "lower", "{:.3f}".format),
     Measure("codes", "sliced_wasserstein_centred", "… with the mean removed", "lower", "{:.3f}".format),
+    Measure("train.codes", "sliced_wasserstein", "… of the training images", "lower", "{:.3f}".format),
     Measure("codes", "chi2_per_dof", "Chi² per degree of freedom", "near 1", "{:.2f}".format, lambda x: abs(x - 1)),
+    Measure("train.codes", "chi2_per_dof", "… of the training images", "near 1", "{:.2f}".format, lambda x: abs(x - 1)),
     Measure("codes", "empty_cells", "Empty cells", "lower", "{:.1%}".format),
     Measure("codes", "ks_max", "Kolmogorov-Smirnov statistic", "lower", "{:.3f}".format),
     Measure("codes", "energy_distance", "Energy distance", "lower", "{:.4f}".format),
     Measure("codes", "mmd2", "Squared maximum mean discrepancy x 1000", "lower", lambda x: f"{1000 * x:.3f}"),
     Measure("labels", "knn_accuracy", "10-nearest-neighbour accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
-    Measure("labels", "probe_accuracy", "Linear probe's accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
-    Measure("reconstruction", "nats", "Cross-entropy, nats an image", "lower", "{:.1f}".format),
-    Measure("reconstruction", "mse", "Squared error a pixel", "lower", "{:.4f}".format),
+    Measure("labels", "probe_accuracy", "Linear probe accuracy", "higher", "{:.1%}".format, lambda x: 1 - x),
+    Measure("reconstruction", "nats", "Cross-entropy, nats per image", "lower", "{:.1f}".format),
+    Measure("reconstruction", "mse", "Squared error per pixel", "lower", "{:.4f}".format),
 ]
 
+# Of a model compared with its reference.
 CLAIMS = {
-    "match": "The AAE's codes are closer to the prior and have fewer gaps than the VAE's",
-    "time": "The AAE takes longer to train",
-    "stability": "The AAE is less stable in training",
+    "match": "Its codes are closer to the prior and have fewer gaps",
+    "time": "It takes longer to train",
+    "stability": "It is less stable in training",
 }
 
 
@@ -131,11 +63,19 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str
 
     Args:
         results: of every run.
-        images, labels: the test images uint8 [n, height, width] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
     """
     index, base64 = None, {}
-    if results.parameters["code_size"] == 2:
-        index, base64 = page_data(results.runs, results.parameters, images, labels)
+    if results.code_size == 2:
+        index, base64 = page_data(
+            results.runs,
+            images,
+            labels,
+            priors={model.name: model.prior for model in results.models},
+            classes=results.classes,
+            manifold_size=results.manifold_size,
+            manifold_range=results.manifold_range,
+        )
     return (
         environment(autoescape=True)
         .get_template("index.html.j2")
@@ -149,7 +89,10 @@ def render_markdown(results: Results) -> str:
 
 
 def environment(autoescape: bool) -> Environment:
-    """Jinja's, for the templates in `page/`; `source` gives the text of a file there as it is."""
+    """Jinja's, for the templates in `page/`.
+
+    There, `source` gives the text of a file as it is, and `separator` what stands before an item of a list in words.
+    """
     made = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=autoescape,
@@ -158,6 +101,8 @@ def environment(autoescape: bool) -> Environment:
         undefined=StrictUndefined,
     )
     made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
+    made.globals["separator"] = lambda loop: "" if loop.first else " and " if loop.last else ", "
+    made.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     made.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
     return made
 
@@ -165,16 +110,17 @@ def environment(autoescape: bool) -> Environment:
 def content(results: Results) -> dict:
     """What both templates tell."""
     kinds, floors = kinds_of_codes(results), floors_of(results)
-    table = [table_row(measure, kinds, floors, results) for measure in MEASURES if measured(measure, results)]
+    table = [table_row(measure, kinds, floors) for measure in MEASURES if measured(measure, kinds)]
     common, timing = timing_table(results.runs)
     return {
         "results": results,
-        "names": NAMES,
-        "parameters": results.parameters,
+        "models": results.models,
         "settings": dict(settings(results.parameters)),
-        "priors": {model: prior_text(model, results.parameters) for model in results.models},
+        "priors": priors_of(results),
         "answer": answer(kinds, table, results),
-        "claims": [claim_entry(claim, results.claims[name]) for name, claim in CLAIMS.items()],
+        "comparisons": comparisons(results),
+        "not_judged": not_judged(results),
+        "codes_notes": codes_notes(results),
         "kinds": kinds,
         "floors": floors,
         "table": table,
@@ -183,15 +129,30 @@ def content(results: Results) -> dict:
     }
 
 
-def prior_text(model: str, parameters: dict) -> str:
-    """The model's prior in a few words."""
-    name = prior_name(model, parameters)
-    shape = parameters["prior"][name]
-    if name == "normal":
-        return "N(0, I)" if shape["std"] == 1 else f"N(0, {shape['std']:g}² I)"
-    if name == "uniform":
-        return f"uniform on [-{shape['bound']:g}, {shape['bound']:g}] on every axis"
-    return "a mixture of Gaussians on a circle" if name == "mixture" else "a swiss roll"
+def priors_of(results: Results) -> list[tuple[str, list[Model]]]:
+    """The priors in a few words, each with the models that have it."""
+    titles = dict.fromkeys(model.prior.title for model in results.models)
+    return [(title, [model for model in results.models if model.prior.title == title]) for title in titles]
+
+
+def comparisons(results: Results) -> list[dict]:
+    """Each model that the claims judge, its reference, and the claims with their verdicts."""
+    models = {model.name: model for model in results.models}
+    found = []
+    for model in results.models:
+        if reference := compared_with(model.recipe, [other.recipe for other in results.models]):
+            claims = [claim_entry(claim, results.claims[model.name][name]) for name, claim in CLAIMS.items()]
+            found.append({"model": model, "reference": models[reference.name], "claims": claims})
+    return found
+
+
+def not_judged(results: Results) -> str:
+    """Why the claims judge no model."""
+    alone = [model for model in results.models if model.recipe.kind.compared_with]
+    if not alone:
+        return "none of these models is one that the claims are about"
+    kind = alone[0].recipe.kind
+    return f"the claims compare the {kind.title} with the {find_kind(kind.compared_with).title}, which is not here"
 
 
 def claim_entry(claim: str, found: dict) -> dict:
@@ -219,40 +180,46 @@ def settings(parameters: dict, prefix: str = ""):
 
 
 def kinds_of_codes(results: Results) -> list[Codes]:
-    """The kinds of codes in the runs' metrics, those of a model side by side."""
-    kinds = []
-    for model, runs in results.models.items():
-        if "codes_sampled" in runs[0].metrics:
-            kinds.append(Codes(model, "_sampled", "samples of q(z|x)"))
-            kinds.append(Codes(model, "", "means of q(z|x)", primary=False))
-        else:
-            kinds.append(Codes(model, ""))
-    return kinds
+    """The kinds of codes, those of a model side by side, the primary ones first."""
+    return [
+        Codes(model, kind) for model in results.models for kind in (model.recipe.aggregated, *model.recipe.other_codes)
+    ]
+
+
+def codes_notes(results: Results) -> list[Codes]:
+    """The kinds of codes that need a word: of each kind of model with several."""
+    firsts = {model.recipe.kind: model.name for model in reversed(results.models)}
+    return [each for each in kinds_of_codes(results) if each.kind.gloss and each.model.name in firsts.values()]
 
 
 def floors_of(results: Results) -> list[Floor]:
-    """One floor for all models whose floors are the same."""
-    floors = [results.floor[model] for model in results.models]
-    if all(floor == floors[0] for floor in floors):
-        return [Floor("samples of the prior", floors[0])]
-    return [Floor(f"samples of the {model.upper()}'s prior", results.floor[model]) for model in results.models]
+    """The floors that differ, in the order of the models."""
+    found: list[Floor] = []
+    for model in results.models:
+        if model.floor not in [floor.parts for floor in found]:
+            found.append(Floor(model.prior.title, model.floor))
+    return found if len(found) > 1 else [Floor("", found[0].parts)]
 
 
-def measured(measure: Measure, results: Results) -> bool:
+def measured(measure: Measure, kinds: Sequence[Codes]) -> bool:
     """Whether the runs' metrics have it; some are of codes of certain priors or sizes only."""
-    return all(run.metrics.get(measure.part, {}).get(measure.key) is not None for run in results.runs)
+    return all(
+        run.measured(measure.part + each.kind.suffix, measure.key) is not None
+        for each in kinds
+        for run in each.model.runs
+    )
 
 
-def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor], results: Results) -> dict:
-    """A cell for each kind of codes, and the floors where there are any."""
-    cells = [
-        table_cell(measure, [run.metrics[measure.part + kind.suffix] for run in results.models[kind.model]])
-        for kind in kinds
-    ]
-    least = min(cell["error"] for cell, kind in zip(cells, kinds, strict=True) if kind.primary)
-    for cell, kind in zip(cells, kinds, strict=True):
-        cell["best"] = kind.primary and cell["error"] == least
-    levels = [floor.measures.get(measure.key) if measure.part == "codes" else None for floor in floors]
+def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor]) -> dict:
+    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked."""
+    cells = []
+    for each in kinds:
+        values = [run.measured(measure.part + each.kind.suffix, measure.key) for run in each.model.runs]
+        cells.append(table_cell(measure, values) | {"primary": each.primary})
+    errors = [cell["error"] for cell in cells if cell["primary"]]
+    for cell in cells:
+        cell["best"] = cell["primary"] and len(errors) > 1 and cell["error"] == min(errors)
+    levels = [floor.level(measure.part, measure.key) for floor in floors]
     return {
         "measure": measure,
         "cells": cells,
@@ -260,9 +227,8 @@ def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor],
     }
 
 
-def table_cell(measure: Measure, metrics: Sequence[dict]) -> dict:
+def table_cell(measure: Measure, values: Sequence[float]) -> dict:
     """Mean and standard deviation over the seeds, as text, and the mean's error."""
-    values = [entry[measure.key] for entry in metrics]
     text = measure.text(mean(values))
     if len(set(values)) > 1:
         text += f" ± {measure.text(stdev(values))}"
@@ -270,18 +236,23 @@ def table_cell(measure: Measure, metrics: Sequence[dict]) -> dict:
 
 
 def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> dict:
-    """What the report opens with: the distance and the reconstruction of each model's primary codes."""
+    """What the report opens with: the distance and the reconstruction of each model's primary codes.
+
+    `new` are the models that are the first of their kind. `nearest` are those with the least distance.
+    """
     distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
-    entries = [
-        {"model": kind.model, "distance": far["text"], "error": far["error"], "nats": cost["text"]}
-        for kind, far, cost in zip(kinds, distance["cells"], nats["cells"], strict=True)
-        if kind.primary
-    ]
+    entries = []
+    for each, far, cost in zip(kinds, distance["cells"], nats["cells"], strict=True):
+        if each.primary:
+            new = all(each.model.recipe.kind is not entry["model"].recipe.kind for entry in entries)
+            entry = {"model": each.model, "new": new, "distance": far["text"], "error": far["error"]}
+            entries.append(entry | {"nats": cost["text"]})
+    least = min(entry["error"] for entry in entries)
     return {
         "epoch": results.runs[0].last_epoch,
-        "models": entries,
-        "nearest": min(entries, key=lambda entry: entry["error"])["model"],
-        "floor": distance["floors"][0]["mean"],
+        "entries": entries,
+        "nearest": [entry["model"] for entry in entries if entry["error"] == least],
+        "floors": [level["mean"] for level in distance["floors"]],
     }
 
 
@@ -299,52 +270,60 @@ def timing_table(runs: Sequence[Run]) -> tuple[dict, list[dict]]:
     return common, rows
 
 
+# --- charts ---------------------------------------------------------------------------------------
+
+
 def charts(results: Results) -> list[dict]:
     """The page's charts: of the test images at epochs or snapshots, and of training at every epoch."""
-    kinds, models = kinds_of_codes(results), results.models
+    kinds, floors = kinds_of_codes(results), floors_of(results)
 
     def of_codes(key: str) -> dict:
+        levels = [(floor.name, floor.level("codes", key)) for floor in floors]
         return {
             "series": series("codes", key),
-            "levels": [
-                Level(floor.name, **floor.measures[key]) for floor in floors_of(results) if key in floor.measures
-            ],
+            "levels": [Level(name, **level) for name, level in levels if level],
         }
 
     def series(part: str, key: str, first_epoch: int = 0) -> list[Series]:
         return [
             Series(
-                kind.name,
-                kind.model,
-                not kind.primary,
-                [run.curve(f"{part}{kind.suffix}.{key}", first_epoch) for run in models[kind.model]],
+                each.name,
+                each.model.style,
+                not each.primary,
+                [run.curve(f"{part}{each.kind.suffix}.{key}", first_epoch) for run in each.model.runs],
             )
-            for kind in kinds
+            for each in kinds
         ]
 
-    def losses(key: str, name: str = "", dashed: bool = False) -> list[Series]:
-        return [
-            Series(name or model.upper(), model, dashed, [run.history[key] for run in runs])
-            for model, runs in models.items()
-            if key in runs[0].history
-        ]
-
-    undecided = Level("ln 2: undecided", log(2), log(2), log(2))
     return [
         chart("Distance from the prior", "sliced Wasserstein", **of_codes("sliced_wasserstein"), log=True),
         chart("… with the mean removed", "sliced Wasserstein", **of_codes("sliced_wasserstein_centred"), log=True),
         chart("Unevenness", "chi² per degree of freedom", **of_codes("chi2_per_dof"), log=True),
         chart(
             "Reconstruction of test images",
-            "nats an image, after training began",
+            "nats per image, after training began",
             series("reconstruction", "nats", first_epoch=1),
         ),
-        chart("Reconstruction in training", "nats an image", losses("reconstruction")),
-        chart(
-            "Discriminator against encoder",
-            "cross-entropy in nats, in training",
-            losses("discriminator", "discriminator") + losses("generator", "encoder", dashed=True),
-            levels=[undecided],
-        ),
-        chart("Divergence of q(z|x) from the prior", "nats an image, in training", losses("kl")),
+        *loss_charts(results),
     ]
+
+
+def loss_charts(results: Results) -> list[dict]:
+    """The charts of training losses that the kinds of models declare; those with the same title are one."""
+    declared: dict[str, list] = {}
+    for model in results.models:
+        for each in model.recipe.kind.loss_charts:
+            declared.setdefault(each.title, []).append((model, each))
+    made = []
+    for title, entries in declared.items():
+        prefixed = sum(any(each.lines.values()) for _, each in entries) > 1
+        series, levels = [], {}
+        for model, each in entries:
+            for place, (loss, name) in enumerate(each.lines.items()):
+                label = f"{model.title} {name}" if name and prefixed else name or model.title
+                series.append(Series(label, model.style, place > 0, [run.history[loss] for run in model.runs]))
+            if each.level:
+                name, value = each.level
+                levels[each.level] = Level(name, value, value, value)
+        made.append(chart(title, entries[0][1].unit, series, levels=list(levels.values())))
+    return made

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, median, stdev
 
-Row = dict[str, float | None]  # of a table: column -> value, "epoch" among them
+from aae.models import Recipe
 
-# The codes whose distribution is the aggregated posterior q(z): a suffix of `codes`, `reconstruction` and `labels`.
-AGGREGATED = {"aae": "", "vae": "_sampled"}
+Row = dict[str, float | None]  # of a table: column -> value, "epoch" among them
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What was measured of one (model, seed)."""
+    """What was measured of one run. What has no suffix here is of the codes that are distributed as q(z)."""
 
-    model: str
+    recipe: Recipe
     seed: int
     match: list[Row]  # a row an epoch
     curves: list[Row]  # a row a snapshot
+
+    @property
+    def suffix(self) -> str:
+        """Of `codes`, `reconstruction` and `labels` in the names of columns."""
+        return self.recipe.kind.aggregated
 
     @cached_property
     def last_third(self) -> list[Row]:
@@ -32,18 +36,18 @@ class RunResult:
         return self.curves[-1]
 
     def final_of(self, measure: str) -> float:
-        """A measure of the last snapshot's codes that are distributed as q(z)."""
-        return self.final[f"codes{AGGREGATED[self.model]}.{measure}"]
+        """A measure of the last snapshot's codes."""
+        return self.final[f"codes{self.suffix}.{measure}"]
 
     def values(self, measure: str) -> list[float]:
         """The same measure in every epoch of the last third."""
-        return [row[f"codes{AGGREGATED[self.model]}.{measure}"] for row in self.last_third]
+        return [row[f"codes{self.suffix}.{measure}"] for row in self.last_third]
 
     @cached_property
     def nats(self) -> list[float]:
         """The reconstruction error of every snapshot in the last third of the epochs."""
         rows = rows_of_last_third(self.curves, self.match[-1]["epoch"])
-        return [row[f"reconstruction{AGGREGATED[self.model]}.nats"] for row in rows]
+        return [row[f"reconstruction{self.suffix}.nats"] for row in rows]
 
     @property
     def snapshots(self) -> int:
@@ -56,7 +60,7 @@ class RunResult:
 
 
 def last_third(match: Sequence[Row], curves: Sequence[Row]) -> dict:
-    """Median, least and greatest value of each measure over the last third of the epochs, nested as the metrics are.
+    """Median, minimum and maximum of each measure over the last third of the epochs, nested as the metrics are.
 
     `match` has a row an epoch and gives the measures of codes; `curves`, a row a snapshot, those of reconstruction.
     `epochs` and `snapshots` say how many of each there were. Of e epochs of training, the last third are the last
@@ -86,7 +90,7 @@ def first_match(run: RunResult, level: float) -> int | None:
     one, is `level` or less. A single epoch says little, because an AAE's codes wander, and epoch 0 says nothing,
     because the samples of an untrained VAE's q(z|x) are nearly the prior's.
     """
-    column = f"codes{AGGREGATED[run.model]}.sliced_wasserstein"
+    column = f"codes{run.suffix}.sliced_wasserstein"
     values = [row[column] for row in run.match[1:]]
     window = math.ceil(len(values) / 10)
     ends = range(window, len(values) + 1)
@@ -99,7 +103,7 @@ def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict:
     - `final`: mean over the seeds, and `std` if there are several, of the last snapshot's measures of codes (those of
       single axes left out), reconstruction and labels, and of the discriminator's accuracy.
     - `last_third`: of the measures that every epoch has, the median over the last third of the epochs, mean over
-      the seeds, `std` of the seeds' medians, and the least and the greatest value of any epoch and seed.
+      the seeds, `std` of the seeds' medians, `min` and `max` of any epoch and seed.
     """
     parts = {f"{part}{suffix}": "" for part in ("codes", "reconstruction", "labels")}
     names = {}
@@ -107,7 +111,7 @@ def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict:
         part, _, measure = column.partition(".")
         if part in parts and "." not in measure:
             names[measure] = column
-        elif column == "discriminator.accuracy" and suffix == AGGREGATED[runs[0].model]:
+        elif column == "discriminator.accuracy" and suffix == runs[0].suffix:
             names["discriminator_accuracy"] = column
     final = {}
     for measure, column in names.items():

@@ -15,11 +15,11 @@ from scipy.stats import ks_1samp, ks_2samp, norm
 
 from aae.ops import Stream, sample_prior
 from aae.pairs import pair_means, self_pair_means
-from aae.priors import NormalPrior, Prior
+from aae.priors import NormalPrior, Prior, UniformPrior
 
-# Steps of the stream EVALUATION: one for each thing that is drawn. `aae.floor` counts on from FLOOR.
-POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE, PICTURE = range(6)
-FLOOR = 1000
+# Steps of the stream EVALUATION: one for each thing that is drawn. `aae.floor` counts on from FLOOR and TRAIN_FLOOR.
+POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE, PICTURE, TRAIN_SAMPLE = range(7)
+FLOOR, TRAIN_FLOOR = 1_000, 1_000_000
 
 SLICE_ROWS = 10  # samples of the prior for each code, in the sliced Wasserstein distance and Kolmogorov-Smirnov
 CELL_ROWS = 100  # samples of the prior for each code, and for each cell, to cut the cells by
@@ -50,7 +50,9 @@ class Target(ABC):
       each slice; `means` and `squares` [k]: the mean and the mean square of the projected prior.
     - `cells`: for codes of one dimension cells² intervals; else cells x cells cells on every pair of axes.
     - `scale`: of the kernel of MMD, the mean squared distance of two samples of the prior.
-    - `self_distance`, `self_kernel`: means of |z - z'| and k(z, z') over independent samples z, z' of the prior.
+    - `self_distance`, `self_kernel`: means of |z - z'| and k(z, z') over independent samples z, z' of the prior. Where
+      n samples stand for the prior, `self_distance` is over all pairs of them, those of a sample with itself included,
+      as it is for the codes: the energy distance of two samples is then never negative.
     """
 
     n: int
@@ -140,7 +142,7 @@ class SampledTarget(Target):
 
     @property
     def self_distance(self) -> float:
-        return self.self_means[0]
+        return self.self_means[0] * (self.n - 1) / self.n
 
     @property
     def self_kernel(self) -> float:
@@ -192,6 +194,15 @@ def directions(d: int, k: int) -> np.ndarray:
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
     vectors = evaluation_sample(NormalPrior(d), k, 0, DIRECTIONS)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def training_sample(images: int, n: int) -> np.ndarray:
+    """Which `n` of the training `images` are measured beside n test images, int64 [n] in ascending order.
+
+    They are drawn without replacement, the same for every run: those with the smallest random numbers.
+    """
+    numbers = evaluation_sample(UniformPrior(1), images, 0, TRAIN_SAMPLE)[:, 0]
+    return np.sort(np.argsort(numbers, kind="stable")[:n])
 
 
 def evaluation_sample(prior: Prior, n: int, seed: int, purpose: int) -> np.ndarray:

@@ -1,36 +1,67 @@
-"""Around the iterations of a training: epochs, the passes that its device takes, and what it goes on from."""
+"""What every training shares: what is trained, by name; epochs; and what an interrupted training resumes from.
 
+A kind of model has a trainer of its own beside it, in `aae/kinds/`, which says what an iteration is. Every minibatch
+and every sample of an iteration is a function of (seed, stream, step), so an iteration needs nothing but its number.
+"""
+
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from aae import backprop, backprop_cpu
 from aae.errors import Diverged
+from aae.models import Autoencoder
 from aae.ops import Stream, draw_minibatch
+from aae.schedules import Schedule, value_by_step
+from aae.settings import AdamSettings
+
+
+class Optimizer:
+    """Adam over one network with a learning rate that may follow a schedule."""
+
+    def __init__(self, adam: Any, learning_rate: Callable[[int | Tensor], float | Tensor]):
+        self.adam, self.learning_rate = adam, learning_rate
+
+    def update(self, step: int | Tensor, *passes: Any) -> None:
+        """Moves the network by the gradients of the last backward pass of each of `passes`, in iteration `step`."""
+        self.adam.update(*passes, learning_rate=self.learning_rate(step))
 
 
 class Trainer(ABC):
-    """What an interrupted training goes on from: networks, their optimisers' moments, and the losses of the epoch.
+    """One model on its device, its training images, and all that training changes.
 
-    `step` counts the iterations done. `totals`, on the images' device, sums the losses of the current epoch, which are
-    not read before its end.
+    A trainer registers what it trains: networks by the names that they have in the model, optimisers and averages of
+    weights. Snapshots hold the model's networks, those with an average as the average.
+
+    Args:
+        model: on the device that trains.
+        images: uint8 [N, pixels] on that device.
+        seed: of the run.
+        batch_size: images in a minibatch.
+        steps: iterations of the whole training, over which schedules run.
     """
 
-    losses: tuple[str, ...]
-    networks: dict[str, Any]  # Perceptrons by name
-    optimizers: dict[str, Any]  # Adams by name
+    losses: ClassVar[tuple[str, ...]]  # the names of what `iteration` returns
 
-    step = 0
-
-    def __init__(self, images: Tensor, seed: int):
-        self.images, self.seed = images, seed
+    def __init__(self, model: Autoencoder, images: Tensor, *, seed: int, batch_size: int, steps: int):
+        self.model, self.images, self.seed = model, images, seed
+        self.batch_size, self.steps = batch_size, steps
         self.passes = passes_on(images.device)
-        self.totals = torch.zeros(len(self.losses), device=images.device)
+        self.networks: dict[str, Any] = {}  # Perceptrons
+        self.optimizers: dict[str, Optimizer] = {}
+        self.averages: dict[str, Any] = {}  # of the weights of the network with the same name
+        self.step = 0  # iterations done
+        self.totals = torch.zeros(
+            len(self.losses), device=images.device
+        )  # losses of the epoch, summed; read at its end
+
+    # --- for the kinds of trainers --------------------------------------------------------------------
 
     @abstractmethod
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
@@ -39,8 +70,32 @@ class Trainer(ABC):
         `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
         """
 
+    def add_network(self, name: str) -> Any:
+        """Registers the model's network `name`; returns its `Perceptron`."""
+        sparse = name == "encoder" and sparse_pays(self.images)
+        self.networks[name] = self.passes.Perceptron(getattr(self.model, name), sparse_inputs=sparse)
+        return self.networks[name]
+
+    def add_optimizer(self, name: str, network: str, settings: AdamSettings) -> Optimizer:
+        """Registers an Adam, called `name`, over the registered `network`."""
+        adam = self.passes.Adam(self.networks[network], settings.betas)
+        self.optimizers[name] = Optimizer(adam, self.by_step(settings.learning_rate))
+        return self.optimizers[name]
+
+    def add_average(self, network: str, decay: float) -> Any:
+        """Registers the average of the weights of `network` over the iterations, which snapshots have in its place.
+
+        Its `update` takes the present weights in, with the weight 1 - `decay`.
+        """
+        self.averages[network] = self.passes.Average(self.networks[network], decay)
+        return self.averages[network]
+
+    def by_step(self, value: float | Schedule) -> Callable[[int | Tensor], float | Tensor]:
+        """The value as a function of the step, see `aae.schedules.value_by_step`."""
+        return value_by_step(value, self.steps, self.images.device)
+
     def new_minibatch(self, n: int) -> tuple[Tensor, Tensor]:
-        """Where `draw` puts `n` images, float32 [n, pixels], and their indices, int64 [n]."""
+        """What `draw` fills: `n` images, float32 [n, pixels], and their indices, int64 [n]."""
         images = torch.empty(n, self.images.shape[1], device=self.images.device)
         return images, torch.empty(n, dtype=torch.int64, device=self.images.device)
 
@@ -48,32 +103,49 @@ class Trainer(ABC):
         """Fills `minibatch` with images drawn with replacement, and returns it."""
         return draw_minibatch(self.images, len(minibatch[0]), seed=self.seed, step=step, stream=stream, out=minibatch)
 
+    # --- for whoever trains ---------------------------------------------------------------------------
+
     def advance(self, most: int) -> None:
         """Trains the next iteration, the first of `most` that may follow."""
         self.passes.add_losses(self.totals, self.iteration(self.step))
         self.step += 1
 
+    def published(self) -> Autoencoder:
+        """The model as a snapshot holds it: itself, or a copy with the averages in place of the weights."""
+        if not self.averages:
+            return self.model
+        model = copy.deepcopy(self.model)
+        for name, average in self.averages.items():
+            parameters = self.passes.Perceptron(getattr(model, name)).parameters
+            for parameter, value in zip(parameters, average.parameters, strict=True):
+                parameter.copy_(value)
+        return model
+
     def encode(self, images: Tensor) -> Tensor:
-        """The encoder's outputs [n, outputs] for `images`, float32 [n, pixels] on the training images' device."""
+        """The published encoder's outputs [n, outputs] for `images`, float32 [n, pixels] on the training's device."""
         encoder = self.networks["encoder"]
+        if "encoder" in self.averages:
+            encoder = self.passes.Perceptron(self.published().encoder, sparse_inputs=sparse_pays(self.images))
         return torch.cat([self.passes.Pass(encoder, len(part)).forward(part) for part in images.split(1000)])
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name; not copies."""
         tensors = {"totals": self.totals}
-        for name, network in self.networks.items():
-            tensors |= {f"{name}.{i}": tensor for i, tensor in enumerate(network.parameters)}
-        for name, adam in self.optimizers.items():
-            tensors |= {f"{name}.mean.{i}": tensor for i, tensor in enumerate(adam.means)}
-            tensors |= {f"{name}.square.{i}": tensor for i, tensor in enumerate(adam.squares)}
+        for kind, networks in (("", self.networks), (".average", self.averages)):
+            for name, network in networks.items():
+                tensors |= {f"{name}{kind}.{i}": tensor for i, tensor in enumerate(network.parameters)}
+        for name, optimizer in self.optimizers.items():
+            tensors |= {f"{name}.mean.{i}": tensor for i, tensor in enumerate(optimizer.adam.means)}
+            tensors |= {f"{name}.square.{i}": tensor for i, tensor in enumerate(optimizer.adam.squares)}
+            tensors |= {f"{name}.steps": optimizer.adam.steps}
         return tensors
 
     def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Goes on as after `step` iterations, with the `tensors` of `state` at that time."""
         for name, tensor in self.state().items():
             tensor.copy_(tensors[name])
-        for adam in self.optimizers.values():
-            adam.resume(step)
+        for name, optimizer in self.optimizers.items():
+            optimizer.adam.resume(int(tensors[f"{name}.steps"]))
         self.step = step
 
     def diverged_networks(self) -> list[str]:

@@ -3,8 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from aae.errors import InputError
+
+if TYPE_CHECKING:  # the first stages must start where the native extension is missing, which these import
+    from aae.models import Recipe
+    from pipeline.params import Params
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -21,12 +26,26 @@ def run_stage(main: Callable[[], None]) -> None:
         sys.exit("error: interrupted")
 
 
-def run_arguments() -> tuple[str, int]:
-    """(model, seed) from `--model aae --seed 0`."""
+def run_arguments(params: "Params") -> tuple["Recipe", int]:
+    """The recipe and the seed of a run from `--model aae --seed 0`."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=("aae", "vae"), required=True)
+    parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
     if not 0 <= arguments.seed < 2**63:
         raise InputError(f"--seed: must be from 0 to 2^63 - 1; found {arguments.seed}")
-    return arguments.model, arguments.seed
+    return chosen_recipe(params, arguments.model), arguments.seed
+
+
+def model_argument(params: "Params") -> "Recipe":
+    """The recipe from `--model aae`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    return chosen_recipe(params, parser.parse_args().model)
+
+
+def chosen_recipe(params: "Params", name: str) -> "Recipe":
+    """The recipe called `name` on the command line."""
+    if name not in params.models:
+        raise InputError(f"--model: must be one of {', '.join(params.models)} (models in params.yaml); found {name}")
+    return params.recipe(name)

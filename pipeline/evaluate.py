@@ -9,40 +9,41 @@ import torch
 
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.metrics import Split, epoch_metrics, model_metrics
-from aae.models import to_inputs
+from aae.metrics import Sample, Split, epoch_metrics, model_metrics
+from aae.models import Autoencoder, to_inputs
 from aae.snapshots import list_snapshots, load_snapshot
 from aae.summary import flatten, last_third
-from aae.targets import Target, build_target
+from aae.targets import Target, build_target, training_sample
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
-from pipeline.prior import prior_of
 from pipeline.tables import read_codes, write_csv, write_json
 
 
 def main() -> None:
-    name, seed = run_arguments()
     params = load_params()
+    recipe, seed = run_arguments(params)
     check_extension()
-    run = run_name(name, seed)
+    run = run_name(recipe.name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
-    prior = prior_of(name, params)
-    measures = {"cells": params.evaluation.cells, "projections": params.evaluation.projections}
+    settings, data = params.evaluation, load_dataset(DATA)
+    prior = recipe.prior(params.code_size, data.classes)
+    images, train_images = len(data.test_images), len(data.train_images)
 
-    data = load_dataset(DATA)
-    n = len(data.test_images)
-    # As many training images as test images, evenly over the set: their match is measured with the same noise.
-    chosen = np.linspace(0, len(data.train_images), min(n, len(data.train_images)), endpoint=False, dtype=np.int64)
-    target = build_target(prior, n, **measures)
-    train_target = target if len(chosen) == n else build_target(prior, len(chosen), **measures)
+    def target_for(n: int, cells: int) -> Target:
+        return build_target(prior, n, cells=cells, projections=settings.projections)
+
+    target = target_for(images, settings.cells)
     test = Split(to_inputs(data.test_images), np.asarray(data.test_labels), target)
-    train = Split(to_inputs(data.train_images[chosen]), data.train_labels[chosen], train_target)
+    train_target = target_for(train_images, settings.train_cells)
+    train = Split(to_inputs(data.train_images), np.asarray(data.train_labels), train_target)
+    indices = training_sample(train_images, images)
+    sample = Sample(indices, target if len(indices) == images else target_for(len(indices), settings.cells))
 
     def measure(epoch: int, path: Path) -> dict:
         try:
-            return {"epoch": epoch} | model_metrics(load_snapshot(path), test, train, prior, seed=seed)
+            return {"epoch": epoch} | model_metrics(load_snapshot(path), test, train, sample, prior, seed=seed)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -50,26 +51,27 @@ def main() -> None:
     torch.set_num_threads(1)
     with ThreadPoolExecutor(aae_native.get_threads()) as pool:
         curves = list(pool.map(measure, *zip(*snapshots.items(), strict=True)))
-        match = match_of_epochs(run, params.code_size, target, seed, pool)
+        match = match_of_epochs(run, load_snapshot(snapshots[max(snapshots)]), target, seed, pool)
     flat = [flatten(metrics) for metrics in curves]
     write_csv(CURVES / f"{run}.csv", flat)
     write_csv(MATCH / f"{run}.csv", match)
     write_json(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
 
 
-def match_of_epochs(run: str, code_size: int, target: Target, seed: int, pool: Executor) -> list[dict]:
-    """A row an epoch: the match of the codes that training left in `results/codes`."""
+def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, pool: Executor) -> list[dict]:
+    """A row an epoch: the match of the codes that training left in `results/codes`; `model` is any of the run's."""
     path = CODES / f"{run}.npy"
     outputs = read_codes(path)
-    if outputs.ndim != 3 or outputs.shape[1] != target.n or outputs.shape[2] not in (code_size, 2 * code_size):
+    needed = (target.n, model.encoder[-1].out_features)
+    if outputs.ndim != 3 or outputs.shape[1:] != needed:
         raise InputError(
-            f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {target.n}, encoder outputs]; "
+            f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {needed[0]}, {needed[1]}]; "
             "`dvc repro` makes it"
         )
 
     def measure(epoch: int) -> dict:
         try:
-            return {"epoch": epoch} | flatten(epoch_metrics(np.array(outputs[epoch]), code_size, target, seed=seed))
+            return {"epoch": epoch} | flatten(epoch_metrics(model, np.array(outputs[epoch]), target, seed=seed))
         except InputError as error:
             raise InputError(f"{path}: epoch {epoch}: {error}") from None
 

@@ -6,29 +6,24 @@
 import json
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from aae.errors import InputError
-from pipeline.paths import PARAMS
+from aae.models import Recipe, find_kind, kind_names
+from aae.settings import Count, Positive
+from pipeline.paths import PARAMS, SUMMARY
+from pipeline.sections import Section, section_of, settings_of
 
-MODELS = ("aae", "vae")
-
-Count = Annotated[int, Field(ge=1)]
-Scale = Annotated[float, Field(ge=0.001, le=1000)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Widths = Annotated[list[Count], Field(min_length=1)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class Section(BaseModel):
-    """A mapping in params.yaml: every key is required, no other is allowed, no value is coerced."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+KINDS = Annotated[
+    Union[tuple(section_of(find_kind(name).Settings, kind=name) for name in kind_names())],  # noqa: UP007
+    Field(discriminator="kind"),
+]
 
 
 class Data(Section):
@@ -36,58 +31,9 @@ class Data(Section):
     classes: Annotated[int, Field(ge=1, le=256, description="labels are 0 to classes - 1")]
 
 
-class Normal(Section):
-    std: Annotated[Scale, Field(description="standard deviation on every axis")]
-
-
-class Mixture(Section):
-    radius: Annotated[Scale, Field(description="radius of the circle of centres")]
-    radial_std: Annotated[Scale, Field(description="standard deviation along the line through origin and centre")]
-    tangential_std: Annotated[Scale, Field(description="standard deviation across it")]
-
-
-class SwissRoll(Section):
-    radius: Annotated[Scale, Field(description="radius of the outer end")]
-    turns: Annotated[float, Field(ge=0.001, le=1000, description="turns from the origin to the outer end")]
-
-
-class Uniform(Section):
-    bound: Annotated[Scale, Field(description="the cube is [-bound, bound] on every axis")]
-
-
-class Prior(Section):
-    name: Annotated[Literal["normal", "mixture", "swiss_roll", "uniform"], Field(description="the prior p(z)")]
-    labels: Annotated[bool, Field(description="each class has its own part of the prior")]
-    normal: Annotated[Normal, Field(description="N(0, std² I)")]
-    mixture: Annotated[Mixture, Field(description="a Gaussian a class, on a circle")]
-    swiss_roll: Annotated[SwissRoll, Field(description="a spiral, a segment a class")]
-    uniform: Annotated[Uniform, Field(description="uniform on a cube")]
-
-
-class Adam(Section):
-    learning_rate: Annotated[Positive, Field(description="Adam's step size")]
-    betas: Annotated[
-        list[Beta], Field(min_length=2, max_length=2, description="decay of Adam's first and second moment")
-    ]
-
-
-class AAE(Section):
-    encoder_widths: Annotated[Widths, Field(description="widths of the encoder's hidden layers")]
-    decoder_widths: Annotated[Widths, Field(description="widths of the decoder's hidden layers")]
-    discriminator_widths: Annotated[Widths, Field(description="widths of the discriminator's hidden layers")]
-    autoencoder: Annotated[Adam, Field(description="reconstruction step: encoder and decoder")]
-    discriminator: Annotated[Adam, Field(description="discriminator step")]
-    generator: Annotated[Adam, Field(description="generator step: the encoder against the discriminator")]
-
-
-class VAE(Section):
-    encoder_widths: Annotated[Widths, Field(description="widths of the encoder's hidden layers")]
-    decoder_widths: Annotated[Widths, Field(description="widths of the decoder's hidden layers")]
-    autoencoder: Annotated[Adam, Field(description="encoder and decoder")]
-
-
 class Evaluation(Section):
     cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells an axis")]
+    train_cells: Annotated[int, Field(ge=2, le=300, description="the same for the codes of all training images")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
     floor_samples: Annotated[int, Field(ge=2, description="samples of the prior that the floor is computed from")]
     match_level: Annotated[Positive, Field(description="sliced Wasserstein distance that counts as a match")]
@@ -99,8 +45,15 @@ class Render(Section):
 
 
 class Params(Section):
-    """All of `params.yaml`."""
+    """All of `params.yaml`. What is no field is a section of a model, which `recipe` gives."""
 
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, KINDS] = Field(init=False)
+
+    models: Annotated[
+        list[Name],
+        Field(min_length=1, description="the sections that are trained", json_schema_extra={"uniqueItems": True}),
+    ]
     epochs: Annotated[Count, Field(description="passes of floor(training images / batch_size) iterations")]
     snapshot_every: Annotated[Count, Field(description="epochs between snapshots")]
     seeds: Annotated[
@@ -123,11 +76,18 @@ class Params(Section):
         Field(description="of the training on the CPU; they do not change its results"),
     ]
     data: Data
-    prior: Prior
-    aae: AAE
-    vae: VAE
     evaluation: Evaluation
     render: Render
+
+    def recipe(self, name: str) -> Recipe:
+        """The model `name` of `models`: its kind and its settings."""
+        section = getattr(self, name)
+        return Recipe(name, find_kind(section.kind), settings_of(section, name))
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """All of `models`, in order."""
+        return [self.recipe(name) for name in self.models]
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -136,46 +96,116 @@ def load_params(path: Path = PARAMS) -> Params:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (YAMLError, ValueError) as error:  # of a date that is none, ruamel says a ValueError
+    except (YAMLError, ValueError) as error:  # ruamel raises a ValueError for an impossible date
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"{content!r:.40}"
+        raise InputError(f"{path}: must be a mapping of parameters; found {found}")
     try:
-        params = Params.model_validate(content)
-    except ValidationError as error:
-        # A misspelt key is both unknown and missing: the first says more.
-        errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        raise InputError(f"{path}: {describe(errors[0], content)}") from None
-    if repeated := {seed for seed in params.seeds if params.seeds.count(seed) > 1}:
-        raise InputError(f"{path}: seeds: {min(repeated)} stands there twice; each seed is one run")
-    classes = params.prior.name in ("mixture", "swiss_roll")
-    if classes and params.code_size != 2:
-        raise InputError(f"{path}: code_size: prior {params.prior.name} needs 2; found {params.code_size}")
-    if params.prior.labels and not classes:
-        raise InputError(f"{path}: prior.labels: prior {params.prior.name} has no classes; allowed here: false")
+        check_names(content)
+        try:
+            params = Params.model_validate(content)
+        except ValidationError as error:
+            # A misspelt key is both unknown and missing: the first says more.
+            errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+            raise InputError(describe(errors[0], content)) from None
+        check_agreement(params)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return params
 
 
-def describe(error: dict[str, Any], content: Any) -> str:
+def check_names(content: dict) -> None:
+    """Raises InputError for a key at top level that is neither a parameter nor a section of a model."""
+    for key, value in content.items():
+        near = get_close_matches(str(key), Params.model_fields, n=1)
+        if key in Params.model_fields or (isinstance(value, dict) and ("kind" in value or not near)):
+            continue
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        allowed = f"{', '.join(Params.model_fields)}, and sections with a kind of model"
+        raise InputError(f"{key}: unknown key{hint}; allowed here: {allowed}")
+
+
+def check_agreement(params: Params) -> None:
+    """Raises InputError for values that are each allowed and do not agree."""
+    sections = ", ".join(params.model_extra)
+    for name in params.models:
+        if name not in params.model_extra:
+            raise InputError(f"models: no section {name}; there are: {sections}")
+    for key in ("seeds", "models"):
+        values = getattr(params, key)
+        if repeated := {value for value in values if values.count(value) > 1}:
+            raise InputError(f"{key}: {min(repeated)} is listed twice")
+    check_results_names(params.recipes)
+    for recipe in params.recipes:
+        try:
+            recipe.kind.check(recipe.settings, params.code_size)
+        except InputError as error:
+            raise InputError(f"{recipe.name}.{error}") from None
+
+
+def check_results_names(recipes: list[Recipe]) -> None:
+    """Raises InputError for a model whose name stands for something else in results/summary.json."""
+    taken = {"claims", "result"} | {f"{recipe.name}_{kind.name}" for recipe in recipes for kind in recipe.other_codes}
+    for recipe in recipes:
+        if recipe.name in taken:
+            raise InputError(f"models: {recipe.name} has another meaning in {SUMMARY}; allowed: any other name")
+
+
+def describe(error: dict[str, Any], content: dict) -> str:
     """One line for one of pydantic's errors: the key, what is allowed, what was found."""
-    key = ".".join(map(str, error["loc"])) or "top level"
+    path = path_in(content, error)
+    key = ".".join(map(str, path))
     if error["type"] == "missing":
         return f"{key}: missing"
+    if error["type"] == "union_tag_not_found":
+        return f"{key}.kind: missing; allowed here: {', '.join(kind_names())}"
+    if error["type"] == "union_tag_invalid":
+        return f"{key}.kind: input should be one of {error['ctx']['expected_tags']}; found {error['ctx']['tag']!r}"
     if error["type"] == "extra_forbidden":
-        allowed = allowed_keys(error["loc"][:-1])
-        near = get_close_matches(str(error["loc"][-1]), allowed, n=1)
+        allowed = keys_of(content, path[:-1])
+        near = get_close_matches(str(path[-1]), allowed, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
-    if error["loc"][0] == "threads":  # pydantic speaks of each alternative by itself
+    if path[0] == "threads":  # pydantic speaks of each alternative by itself
         return f"threads: input should be 'auto' or an integer from 1 to 1024; found {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{key}: {message}; found {error['input']!r}"
 
 
-def allowed_keys(section: tuple) -> list[str]:
-    """The keys of the section at the location `section`, for example ("aae", "generator")."""
-    model: Any = Params
-    for key in section:
-        model = model.model_fields[key].annotation
-    return list(model.model_fields)
+def path_in(content: dict, error: dict[str, Any]) -> list[str | int]:
+    """The error's place in `content`, without the alternatives that pydantic names on the way."""
+    place: Any = content
+    path: list[str | int] = []
+    for part in error["loc"]:
+        if (isinstance(place, dict) and part in place) or (isinstance(place, list) and isinstance(part, int)):
+            place = place[part]
+            path.append(part)
+    if error["type"] == "missing":
+        path.append(error["loc"][-1])
+    return path
+
+
+def keys_of(content: dict, path: list[str | int]) -> list[str]:
+    """The keys that the section of `content` at `path` may have."""
+    schema = Params.model_json_schema()
+    places: list[dict] = [schema]
+    for part in path:
+        content = content[part]
+        parts = [place["properties"].get(part, place["additionalProperties"]) for place in places]
+        places = [section for each in parts for section in sections_in(each, schema["$defs"])]
+        kind = content.get("kind")
+        places = [each for each in places if kind in (None, each["properties"].get("kind", {}).get("const", kind))]
+    return list(dict.fromkeys(key for place in places for key in place["properties"]))
+
+
+def sections_in(schema: dict, definitions: dict) -> list[dict]:
+    """The schemas of mappings among the alternatives of `schema`."""
+    if "$ref" in schema:
+        return sections_in(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    options = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
+    found = [section for option in options for section in sections_in(option, definitions)]
+    return [*found, schema] if "properties" in schema else found
 
 
 def json_schema() -> str:

@@ -1,7 +1,7 @@
 """Stage `prepare`: the raw IDX files, checked, as uint8 arrays.
 
-It needs no native extension. But it is the first stage of every fresh checkout, and the later ones import the
-extension, so this is where a missing one can be told in a line.
+It needs no native extension itself. But it is the first stage of every fresh checkout, so this is where a missing one
+is told in a line: what imports the extension is imported after the check.
 """
 
 from pathlib import Path
@@ -10,16 +10,17 @@ from aae.data import save_dataset
 from aae.idx import read_idx_folder
 from pipeline.cli import run_stage
 from pipeline.extension import check_extension
-from pipeline.params import load_params
 from pipeline.paths import DATA
 
 
 def main() -> None:
-    data = load_params().data
     check_extension()
+    from pipeline.params import load_params
+
+    data = load_params().data
     dataset = read_idx_folder(Path(data.path), data.classes)
     save_dataset(dataset, DATA)
-    height, width = dataset.train_images.shape[1:]
+    height, width, _ = dataset.shape
     print(f"{len(dataset.train_images)} training and {len(dataset.test_images)} test images of {height} x {width}")
 
 

@@ -7,7 +7,7 @@ from aae.backprop_cpu import forward
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.figures import View, animation, manifold, manifold_codes, scatter
-from aae.models import VAE, to_inputs
+from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
 from aae.snapshots import list_snapshots, load_snapshot
@@ -16,24 +16,22 @@ from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FIGURES, SNAPSHOTS, run_name
-from pipeline.prior import prior_of
 
 
 def main() -> None:
-    name, seed = run_arguments()
     params = load_params()
+    recipe, seed = run_arguments(params)
     check_extension()
-    prior = prior_of(name, params)
-    run = run_name(name, seed)
+    run = run_name(recipe.name, seed)
     data = load_dataset(DATA)
     test, labels = data.test_images, data.test_labels
+    prior = recipe.prior(params.code_size, data.classes)
     classes = int(max(data.train_labels.max(), labels.max())) + 1
 
     models = {epoch: load_snapshot(path) for epoch, path in list_snapshots(SNAPSHOTS / run).items()}
     images = to_inputs(test)
-    # Of a VAE's outputs the first are the means.
     codes = {
-        epoch: forward(model.encoder, images)[:, : model.code_size].double().numpy() for epoch, model in models.items()
+        epoch: model.pictured_codes(forward(model.encoder, images)).double().numpy() for epoch, model in models.items()
     }
     try:
         view = View.of(list(codes.values()), shown(prior), classes)
@@ -46,15 +44,14 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     scatters, manifolds = [], []
     for epoch, model in models.items():
-        encoded = "means of q(z|x)" if isinstance(model, VAE) else "codes"
-        subtitle = f"{encoded} of the {len(test):,} test images, coloured by label"
-        heading = {"title": f"{name.upper()} encoder", "subtitle": subtitle, "epoch": epoch}
+        subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images, coloured by label"
+        heading = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
         scatters.append(scatter(codes[epoch], labels, view, **heading))
         scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
 
-        decoded = forward(model.decoder, grid).sigmoid().numpy().reshape(-1, *test.shape[1:])
+        decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy().reshape(-1, *test.shape[1:3])
         subtitle = f"images decoded from a grid of {len(grid):,} codes"
-        heading = {"title": f"{name.upper()} decoder", "subtitle": subtitle, "epoch": epoch}
+        heading = {"title": f"{recipe.title} decoder", "subtitle": subtitle, "epoch": epoch}
         manifolds.append(manifold(decoded, view, reach, **heading))
         manifolds[-1].save(folder / f"manifold-{epoch:03d}.png")
     animation(scatters, manifolds, folder / "animation.gif")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.report import Results, Run, render_markdown, render_page
+from aae.models import Recipe
+from aae.report import render_markdown, render_page
+from aae.results import Results, Run
 from aae.snapshots import list_snapshots
 from pipeline.cli import run_stage
-from pipeline.params import MODELS, load_params
+from pipeline.params import Params, load_params
 from pipeline.paths import (
     CODES,
     CURVES,
@@ -32,14 +34,21 @@ from pipeline.tables import read, read_codes, read_csv, read_json
 def main() -> None:
     params = load_params()
     data = load_dataset(DATA)
-    runs = [load_run(model, seed) for model in MODELS for seed in params.seeds]
+    runs = [load_run(recipe, seed) for recipe in params.recipes for seed in params.seeds]
+    claims, time_claims = (read_json(path)["claims"] for path in (SUMMARY, TIMING_SUMMARY))
     results = Results(
         runs,
-        params.model_dump(),
-        floor=read_json(FLOOR),
-        claims=read_json(SUMMARY)["claims"] | read_json(TIMING_SUMMARY)["claims"],
+        code_size=params.code_size,
+        classes=data.classes,
+        cells=params.evaluation.cells,
+        projections=params.evaluation.projections,
+        manifold_size=params.render.manifold_size,
+        manifold_range=params.render.manifold_range,
+        parameters=listed(params),
+        floor={name: read_json(FLOOR / f"{name}.json") for name in params.models},
+        claims={name: claims[name] | time_claims[name] for name in claims},
         commit=commit(),
-        links=links([run.name for run in runs]),
+        links=links(params.models, [run.name for run in runs]),
     )
     page = render_page(results, data.test_images, data.test_labels)
 
@@ -47,18 +56,25 @@ def main() -> None:
     REPORT.mkdir(parents=True)
     (REPORT / "index.html").write_text(page, encoding="utf-8")
     (REPORT / "report.md").write_text(render_markdown(results), encoding="utf-8")
-    for same in results.models.values():
-        for kind, content in same[0].figures.items():
-            (REPORT / f"{same[0].name}-{kind}.png").write_bytes(content)
+    for model in results.models:
+        first = model.runs[0]
+        for kind, content in first.figures.items():
+            (REPORT / f"{first.name}-{kind}.png").write_bytes(content)
 
 
-def load_run(model: str, seed: int) -> Run:
-    """What the other stages left of run (model, seed)."""
-    run = run_name(model, seed)
+def listed(params: Params) -> dict:
+    """The parameters, without the sections of models that are not trained."""
+    content = params.model_dump()
+    return {key: value for key, value in content.items() if key not in params.model_extra or key in params.models}
+
+
+def load_run(recipe: Recipe, seed: int) -> Run:
+    """What the other stages left of the run of `recipe` with `seed`."""
+    run = run_name(recipe.name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
     last = max(snapshots)
     return Run(
-        model,
+        recipe,
         seed,
         metrics=read_json(METRICS / f"{run}.json"),
         curves=read_csv(CURVES / f"{run}.csv"),
@@ -91,9 +107,9 @@ def commit() -> str:
     return f"{head} with changes" if changed else head
 
 
-def links(runs: list[str]) -> list[str]:
+def links(models: list[str], runs: list[str]) -> list[str]:
     """The files with the numbers, as seen from the report's folder."""
-    files = [SUMMARY, FLOOR, TIMING_SUMMARY]
+    files = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
     for run in runs:
         files += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
     return [f"../{file.as_posix()}" for file in files]

@@ -19,10 +19,11 @@ from threading import Event
 from aae.errors import InputError
 from pipeline.cli import run_stage
 from pipeline.extension import check_extension
-from pipeline.params import MODELS, load_params
+from pipeline.params import load_params
 from pipeline.paths import run_name
 
 DVC = (sys.executable, "-m", "dvc")
+OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # stages but `device`
 interrupted = Event()
 
 
@@ -35,15 +36,17 @@ def main() -> None:
     params = load_params()
     # Ctrl-C tells what runs, too, and trainings answer with a checkpoint and a line; then nothing else is begun.
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    if subprocess.run([*DVC, "status", "--quiet"]).returncode:
+    repro("device")  # which runs always, so that the status of the others tells whether they would do anything
+    if subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
         repro("prepare")
         check_extension()
         from aae_native import available_cores
 
         cores = available_cores()
         fitting = 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
-        runs = [run_name(model, seed) for model in MODELS for seed in params.seeds]
-        targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs] + [["floor"]]
+        runs = [run_name(model, seed) for model in params.models for seed in params.seeds]
+        targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs]
+        targets += [[f"floor@{model}"] for model in params.models]
         jobs = min(len(targets), jobs or fitting)
         if jobs > 1:
             side_by_side(targets, jobs, cores)

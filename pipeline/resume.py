@@ -12,15 +12,24 @@ from aae.data import Dataset
 from pipeline.params import Params
 from pipeline.paths import SCRATCH, run_name
 
-UNUSED = {"seeds", "threads", "cuda_graph", "evaluation", "render"}  # parameters that do not change a run's training
+USED = {
+    "epochs",
+    "snapshot_every",
+    "batch_size",
+    "code_size",
+    "precision",
+    "deterministic",
+}  # beside the model's section
 
 
 def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Path:
     """The folder of run (name, seed) with these parameters, data, code and kind of machine."""
-    content = hashlib.sha256(json.dumps(params.model_dump(exclude=UNUSED), sort_keys=True).encode())
-    for array in vars(dataset).values():
+    parameters = params.model_dump(include=USED | {name})
+    content = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    content.update(json.dumps(dataset.class_names).encode())
+    for array in (dataset.train_images, dataset.train_labels, dataset.test_images):
         content.update(hashlib.sha256(array).digest())
-    for path in sorted([*Path("aae").glob("*.py"), *Path("pipeline").glob("*.py")]):
+    for path in sorted([*Path("aae").rglob("*.py"), *Path("pipeline").glob("*.py")]):
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
     return SCRATCH / run_name(name, seed) / content.hexdigest()[:16]

@@ -1,12 +1,14 @@
 """Stage `summarize`: all runs together, the verdicts on the post's claims, and tables for `dvc plots`."""
 
+import torch
+
 from aae.claims import match_claim, stability_claim, time_claim
-from aae.data import load_dataset
+from aae.data import Dataset, load_dataset
 from aae.errors import InputError
-from aae.flops import iteration_flops
-from aae.summary import AGGREGATED, RunResult, first_match, over_seeds, summarize_model
+from aae.models import Recipe, compared_with
+from aae.summary import RunResult, first_match, over_seeds, summarize_model
 from pipeline.cli import run_stage
-from pipeline.params import MODELS, Params, load_params
+from pipeline.params import load_params
 from pipeline.paths import (
     CURVES,
     DATA,
@@ -32,86 +34,81 @@ PLOTTED_CURVES = {
 
 def main() -> None:
     params = load_params()
-    runs = {model: [load_run(model, seed) for seed in params.seeds] for model in MODELS}
-    floor = read_json(FLOOR)
-    level = params.evaluation.match_level
-    flops = {model: flops_per_epoch(model, params) for model in MODELS}
+    data, level = load_dataset(DATA), params.evaluation.match_level
+    recipes = {recipe.name: recipe for recipe in params.recipes}
+    runs = {name: [load_run(recipe, seed) for seed in params.seeds] for name, recipe in recipes.items()}
+    floor = {name: read_json(FLOOR / f"{name}.json")["codes"] for name in recipes}
+    timing = {name: [read_json(TIMING / f"{run_name(name, seed)}.json") for seed in params.seeds] for name in recipes}
+    sizes = params.batch_size, params.code_size
+    flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
+    seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
 
-    models = {model: summarize_model(runs[model], AGGREGATED[model]) for model in MODELS}
-    for model in MODELS:
-        epochs = [first_match(run, level) for run in runs[model]]
-        models[model] |= {
-            "flops_per_epoch": flops[model],
+    summary = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
+    times, claims, time_claims = {}, {}, {}
+    for name, recipe in recipes.items():
+        epochs = [first_match(run, level) for run in runs[name]]
+        summary[name] = summarize_model(runs[name], recipe.kind.aggregated) | {
+            "flops_per_epoch": flops[name],
             "epochs_to_match": None if None in epochs else over_seeds(epochs),
         }
-    models["vae_means"] = summarize_model(runs["vae"], "")
-    claims = {
-        "match": match_claim(runs["aae"], runs["vae"], floor),
-        "stability": stability_claim(runs["aae"], runs["vae"]),
-    }
-    counts = {"seeds": len(params.seeds), "epochs": int(runs["aae"][0].final["epoch"])}
-    write_json(SUMMARY, counts | models | {"claims": claims})
-
-    timing = {model: [read_json(TIMING / f"{run_name(model, seed)}.json") for seed in params.seeds] for model in MODELS}
-    seconds = {model: [each["seconds_per_epoch"] for each in timing[model]] for model in MODELS}
-    times = {
-        model: {
-            "seconds_per_epoch": over_seeds(seconds[model]),
-            "seconds": over_seeds([each["seconds"] for each in timing[model]]),
+        for kind in recipe.other_codes:
+            summary[f"{name}_{kind.name}"] = summarize_model(runs[name], kind.suffix)
+        times[name] = {
+            "seconds_per_epoch": over_seeds(seconds[name]),
+            "seconds": over_seeds([each["seconds"] for each in timing[name]]),
         }
-        for model in MODELS
-    }
-    claim = time_claim(runs["aae"], runs["vae"], flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level)
-    write_json(TIMING_SUMMARY, times | {"claims": {"time": claim}})
+        if reference := compared_with(recipe, params.recipes):
+            both = runs[name], runs[reference.name]
+            claims[name] = {"match": match_claim(*both, floor), "stability": stability_claim(*both)}
+            time = time_claim(*both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level)
+            time_claims[name] = {"time": time}
+    write_json(SUMMARY, summary | {"claims": claims})
+    write_json(TIMING_SUMMARY, times | {"claims": time_claims})
     write_plots(runs, floor)
 
 
-def load_run(model: str, seed: int) -> RunResult:
-    """What was measured of run (model, seed)."""
-    run = run_name(model, seed)
+def load_run(recipe: Recipe, seed: int) -> RunResult:
+    """What was measured of the run of `recipe` with `seed`."""
+    run = run_name(recipe.name, seed)
     match, curves = read_csv(MATCH / f"{run}.csv"), read_csv(CURVES / f"{run}.csv")
     if match[-1]["epoch"] != curves[-1]["epoch"]:
         raise InputError(
             f"{MATCH / f'{run}.csv'}: ends with epoch {match[-1]['epoch']:g}, the snapshots with "
             f"{curves[-1]['epoch']:g}; `dvc repro` makes both"
         )
-    return RunResult(model, seed, match, curves)
+    return RunResult(recipe, seed, match, curves)
 
 
-def flops_per_epoch(model: str, params: Params) -> int:
+def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: int) -> int:
     """FLOPs of an epoch of training, see `aae.flops`."""
-    images = load_dataset(DATA).train_images
-    settings = params.aae if model == "aae" else params.vae
-    sizes = {name: value for name, value in settings.model_dump().items() if name.endswith("_widths")}
-    if model == "aae" and params.prior.labels:
-        sizes["label_classes"] = params.data.classes
-    flops = iteration_flops(
-        model,
-        batch_size=params.batch_size,
-        pixels=images[0].size,
-        code_size=params.code_size,
-        **sizes,
-    )
-    return len(images) // params.batch_size * flops
+    with torch.device("meta"):  # sizes alone, no weights
+        model = recipe.kind(**recipe.sizes(data.pixels, code_size, data.classes))
+    return len(data.train_images) // batch_size * model.iteration_flops(batch_size)
 
 
-def write_plots(runs: dict[str, list[RunResult]], floor: dict) -> None:
+def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> None:
     """Two tables in the long form, with a line's name in the column `run`: of every epoch, and of every snapshot."""
     match, curves = [], []
-    for model, of_model in runs.items():
-        suffixes = {"": " means", "_sampled": ""} if model == "vae" else {"": ""}
+    for of_model in runs.values():
+        recipe = of_model[0].recipe
         for run in of_model:
-            for suffix, label in suffixes.items():
-                name = {"run": run_name(model, run.seed) + label}
+            for kind in recipe.kind.codes_kinds:
+                label = "" if kind == recipe.aggregated else f" {kind.name}"
+                name = {"run": run_name(recipe.name, run.seed) + label}
                 for row in run.match:
-                    values = {measure: row[f"codes{suffix}.{measure}"] for measure in PLOTTED_MATCH}
+                    values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
                     match.append({"epoch": int(row["epoch"])} | name | values)
                 for row in run.curves:
-                    values = {key: row[column.format(suffix)] for key, column in PLOTTED_CURVES.items()}
+                    values = {key: row[column.format(kind.suffix)] for key, column in PLOTTED_CURVES.items()}
                     curves.append({"epoch": int(row["epoch"])} | name | values)
-    for epoch in (0, match[-1]["epoch"]):
-        values = {measure: floor["aae"][measure]["mean"] for measure in PLOTTED_MATCH}
-        match.append({"epoch": epoch, "run": "prior"} | values)
+    floors = {f"prior of {of_model[0].recipe.title}": floor[name] for name, of_model in runs.items()}
+    first = next(iter(floors.values()))
+    if all(each == first for each in floors.values()):
+        floors = {"prior": first}
+    last = match[-1]["epoch"]
+    for line, measures in floors.items():
+        values = {measure: measures[measure]["mean"] for measure in PLOTTED_MATCH}
+        match += [{"epoch": epoch, "run": line} | values for epoch in (0, last)]
     write_csv(PLOTS / "match.csv", match)
     write_csv(PLOTS / "snapshots.csv", curves)
 

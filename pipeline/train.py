@@ -16,30 +16,28 @@ from tqdm import tqdm
 
 from aae import backprop
 from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
-from aae.cuda_graph import PER_GRAPH, GraphedIterations
+from aae.cuda_graph import GraphedIterations, graph_length
 from aae.data import Dataset, load_dataset
 from aae.device import choose_device
 from aae.errors import Diverged, InputError
 from aae.files import write_whole
 from aae.machine import describe_machine
-from aae.models import build_model, to_inputs
-from aae.priors import NormalPrior
+from aae.models import Recipe, build_model, kind_name, to_inputs
 from aae.snapshots import list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
-from aae.training import AAETrainer, VAETrainer
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
-from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
-from pipeline.prior import build_prior
+from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
+from pipeline.tables import read_json
 
 
 def main() -> None:
-    name, seed = run_arguments()
     params = load_params()
+    recipe, seed = run_arguments(params)
     check_extension()
-    device = choose_device(params.device, tell=print)
+    device = chosen_device()
     set_products(params, device)
     if params.threads != "auto":
         aae_native.set_threads(params.threads)
@@ -47,11 +45,13 @@ def main() -> None:
     images = len(dataset.train_images)
     if images < params.batch_size:
         raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")
-    trainer = build_trainer(name, seed, params, dataset, device)
-    scratch = scratch_folder(name, seed, params, dataset, device)
+    iterations = images // params.batch_size
+    trainer = build_trainer(recipe, seed, params, dataset, device, params.epochs * iterations)
+    scratch = scratch_folder(recipe.name, seed, params, dataset, device)
+    run = run_name(recipe.name, seed)
     test_images = to_inputs(dataset.test_images).to(device)
-    seconds = train(trainer, run_name(name, seed), params, images // params.batch_size, test_images, scratch)
-    write_timing(run_name(name, seed), params, device, seconds)
+    seconds = train(trainer, run, params, iterations, test_images, scratch)
+    write_timing(run, params, device, iterations, seconds)
     remove_checkpoints(scratch)  # first: none may be left once the snapshots that belong to it are gone
     shutil.rmtree(scratch)
     with contextlib.suppress(OSError):  # interrupted trainings with other parameters go on another time
@@ -68,12 +68,13 @@ def train(
     """
     history: list[dict[str, float]] = []
     seconds: list[float] = []
+    spent = 0.0  # seconds in the present epoch before this process
     if checkpoint := load_checkpoint(scratch):
         trainer.restore(checkpoint.step, checkpoint.tensors)
-        history, seconds = checkpoint.notes["history"], checkpoint.notes["seconds"]
+        history, seconds, spent = (checkpoint.notes[key] for key in ("history", "seconds", "spent"))
         print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
     else:
-        save_snapshot(scratch / "snapshots", 0, trainer.model)
+        save_snapshot(scratch / "snapshots", 0, trainer.published())
         save_outputs(scratch, 0, trainer, test_images)
     shutil.rmtree(SNAPSHOTS / run, ignore_errors=True)
     for epoch, path in list_snapshots(scratch / "snapshots").items():
@@ -83,21 +84,21 @@ def train(
     interruption = Interruption()
     saved = time.monotonic()
 
-    def save() -> None:
+    def save(spent: float) -> None:
         nonlocal saved
-        notes = {"history": history, "seconds": seconds}
+        notes = {"history": history, "seconds": seconds, "spent": spent}
         save_checkpoint(scratch, Checkpoint(trainer.step, trainer.state(), notes))
         saved = time.monotonic()
 
     def after_iteration(step: int) -> None:
         progress.update(step - progress.n)
         if interruption.requested:
-            save()
+            save(time.perf_counter() - start)
             raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` goes on from there")
         if time.monotonic() - saved > 60:
-            save()
+            save(time.perf_counter() - start)
 
-    graphs = GraphedIterations(trainer) if params.cuda_graph and trainer.images.is_cuda else None
+    graphs = GraphedIterations(trainer, iterations) if params.cuda_graph and trainer.images.is_cuda else None
     live = Live(str(HISTORY / run), dvcyaml=None, save_dvc_exp=False)
     total = params.epochs * iterations
     progress = tqdm(total=total, initial=trainer.step, desc=run, unit="it", mininterval=1)
@@ -105,7 +106,7 @@ def train(
         for epoch, losses in enumerate(history, start=1):
             log_epoch(live, epoch, losses)
         for epoch in range(len(history) + 1, params.epochs + 1):
-            start = time.perf_counter()
+            start, spent = time.perf_counter() - spent, 0.0
             try:
                 losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
             except Diverged as error:
@@ -119,8 +120,8 @@ def train(
             log_epoch(live, epoch, losses)
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
-                publish(save_snapshot(scratch / "snapshots", epoch, trainer.model), run)
-                save()
+                publish(save_snapshot(scratch / "snapshots", epoch, trainer.published()), run)
+                save(0.0)
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
@@ -141,6 +142,11 @@ def publish(snapshot: Path, run: str) -> None:
     shutil.copyfile(snapshot, folder / snapshot.name)
 
 
+def chosen_device() -> torch.device:
+    """The device that stage `device` found; raises InputError where training cannot run on it any more."""
+    return choose_device(read_json(DEVICE)["device"])
+
+
 def set_products(params: Params, device: torch.device) -> None:
     """Precision and determinism of the products that PyTorch makes; the CPU's native ones are float32 and both."""
     if device.type == "cuda":
@@ -149,21 +155,17 @@ def set_products(params: Params, device: torch.device) -> None:
         raise InputError(f"precision: {params.precision}, but training runs on the CPU; allowed there: float32")
 
 
-def build_trainer(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Trainer:
-    """The trainer of run (name, seed) on the dataset's training images."""
+def build_trainer(
+    recipe: Recipe, seed: int, params: Params, dataset: Dataset, device: torch.device, steps: int
+) -> Trainer:
+    """The trainer of a run on the dataset's training images, for `steps` iterations in all."""
     images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
-    settings = (params.aae if name == "aae" else params.vae).model_dump()
-    sizes = {"pixels": images.shape[1], "code_size": params.code_size}
-    sizes |= {key: settings.pop(key) for key in list(settings) if key.endswith("_widths")}
-    settings |= {"seed": seed, "batch_size": params.batch_size}
-    if name == "vae":
-        prior = NormalPrior(params.code_size, params.prior.normal.std)
-        return VAETrainer(build_model(name, seed, **sizes).to(device), images, prior, **settings)
-    prior = build_prior(params)
-    if params.prior.labels:
-        sizes["label_classes"] = prior.classes
-        settings["labels"] = torch.from_numpy(dataset.train_labels.astype("int64")).to(device)
-    return AAETrainer(build_model(name, seed, **sizes).to(device), images, prior, **settings)
+    labels = torch.from_numpy(dataset.train_labels.astype("int64")).to(device)
+    sizes = recipe.sizes(dataset.pixels, params.code_size, dataset.classes)
+    model = build_model(kind_name(recipe.kind), seed, **sizes).to(device)
+    prior = recipe.prior(params.code_size, dataset.classes)
+    training = {"seed": seed, "batch_size": params.batch_size, "steps": steps}
+    return model.trainer(recipe.settings, images, labels, prior, **training)
 
 
 def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
@@ -174,7 +176,7 @@ def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
     live.make_summary()
 
 
-def write_timing(run: str, params: Params, device: torch.device, seconds: list[float]) -> None:
+def write_timing(run: str, params: Params, device: torch.device, iterations: int, seconds: list[float]) -> None:
     """What differs from one repetition to the next, and the machine and the way that it was measured on."""
     on_gpu = device.type == "cuda"
     timing = {
@@ -182,7 +184,7 @@ def write_timing(run: str, params: Params, device: torch.device, seconds: list[f
         "seconds_per_epoch": round(statistics.median(seconds), 4),
         "precision": params.precision,
         "deterministic": params.deterministic or not on_gpu,
-        "iterations": f"CUDA graphs of {PER_GRAPH}" if params.cuda_graph and on_gpu else "one by one",
+        "iterations": f"CUDA graphs of {graph_length(iterations)}" if params.cuda_graph and on_gpu else "one by one",
         **describe_machine(device),
     }
     TIMING.mkdir(parents=True, exist_ok=True)

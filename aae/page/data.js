@@ -15,11 +15,11 @@ const labels = bytes("labels"); // of each image
 
 const packedCodes = new Map();
 
-// Codes [images * 2] of a run at a frame, NaN where they lie outside of the plot.
-function codesAt(run, frame) {
+// Codes [images * 2] of a run at an epoch, NaN where they lie outside of the plot.
+function codesAt(run, epoch) {
   if (!packedCodes.has(run)) packedCodes.set(run, bytes(`codes-${run}`));
   const n = 2 * index.images;
-  const packed = packedCodes.get(run).subarray(frame * n, (frame + 1) * n);
+  const packed = packedCodes.get(run).subarray(epoch * n, (epoch + 1) * n);
   const codes = new Float32Array(n);
   const steps = [0.7548776662466927, 0.5698402909980532];
   for (let i = 0; i < n; i++) {
@@ -35,7 +35,6 @@ function manifoldAt(run, epoch) {
   return { epoch: near, source: `data:image/webp;base64,${base64(`manifold-${run}-${near}`)}` };
 }
 
-const lastFrame = index.frames.length - 1;
 const runOf = (model, seed) => index.runs.find((run) => run.model === model && run.seed === seed).name;
 const models = [...new Set(index.runs.map((run) => run.model))];
 const colours = () => index.colours[document.documentElement.dataset.theme];

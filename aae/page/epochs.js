@@ -8,24 +8,24 @@
   const seeds = [...new Set(index.runs.map((run) => run.seed))];
   let timer = null;
 
-  const show = (prefix, run, model, frame) => {
-    drawScatter(document.getElementById(`${prefix}-scatter-${model}`), codesAt(run, frame), model);
+  const show = (prefix, run, model, epoch) => {
+    drawScatter(document.getElementById(`${prefix}-scatter-${model}`), codesAt(run, epoch), model);
     const picture = document.getElementById(`${prefix}-manifold-${model}`);
-    const manifold = manifoldAt(run, index.frames[frame]);
+    const manifold = manifoldAt(run, epoch);
     if (picture.src !== manifold.source) picture.src = manifold.source;
     picture.dataset.epoch = manifold.epoch;
   };
 
   const drawEpoch = () => {
-    const frame = Number(slider.value);
-    for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), model, frame);
-    const text = `epoch ${index.frames[frame]}`;
+    const epoch = Number(slider.value);
+    for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), model, epoch);
+    const text = `epoch ${epoch}`;
     document.getElementById("epoch-text").textContent = text;
     slider.setAttribute("aria-valuetext", text);
   };
 
   const drawAll = () => {
-    for (const model of models) show("final", runOf(model, seeds[0]), model, lastFrame);
+    for (const model of models) show("final", runOf(model, seeds[0]), model, index.lastEpoch);
     drawEpoch();
   };
 
@@ -41,14 +41,14 @@
   seed?.addEventListener("change", drawEpoch);
   play.addEventListener("click", () => {
     if (timer) return stop();
-    if (Number(slider.value) === lastFrame) slider.value = 0;
+    if (Number(slider.value) === index.lastEpoch) slider.value = 0;
     play.textContent = "Pause";
     play.setAttribute("aria-pressed", "true");
     timer = setInterval(() => {
       slider.value = Number(slider.value) + 1;
       drawEpoch();
-      if (Number(slider.value) === lastFrame) stop();
-    }, Math.min(400, Math.max(60, 8000 / index.frames.length))); // ms
+      if (Number(slider.value) === index.lastEpoch) stop();
+    }, Math.min(400, Math.max(16, 8000 / index.lastEpoch))); // ms
   });
 
   const hide = (label, away) => {

@@ -74,7 +74,7 @@
 
   const choose = (name) => {
     run = name;
-    codes = codesAt(run, lastFrame);
+    codes = codesAt(run, index.lastEpoch);
     if (!decoders.has(run)) decoders.set(run, loadDecoder(run));
     draw();
     moveTo(...point);

@@ -17,7 +17,7 @@ def points(polyline: str) -> list[tuple[float, float]]:
 
 
 def of(*lines, **settings) -> dict:
-    return chart("title", "unit", [Series("AAE", "aae", False, list(lines))], **settings)
+    return chart("title", "unit", [Series("AAE", "model-0", False, list(lines))], **settings)
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -44,6 +44,17 @@ def test_every_level_is_inside_with_its_band():
     floor, other = made["levels"]
     assert TOP <= other["top"] == other["y"] == other["end"] < floor["top"] < floor["y"] < floor["end"] <= BOTTOM
     assert floor["y"] - floor["top"] == pytest.approx(floor["end"] - floor["y"], abs=0.2), "factors of 2, logarithmic"
+
+
+def test_names_of_levels_do_not_overlap():
+    """They stand above their levels, those of higher levels above those of lower ones."""
+    made = of(FALLING, levels=[Level(str(value), value, value, value) for value in (5.01, 5.0, 0.3, 4.99)])
+    places = [level["text"] for level in made["levels"]]
+    upwards = sorted(range(4), key=lambda i: -places[i])
+    assert upwards == [2, 3, 1, 0]
+    assert all(places[a] - places[b] >= 12 for a, b in pairwise(upwards))
+    assert all(level["text"] < level["y"] for level in made["levels"])
+    assert places[3] == made["levels"][3]["y"] - 5, "the lowest of a cluster is where it would be alone"
 
 
 @pytest.mark.parametrize("low", [0.0, -0.001])

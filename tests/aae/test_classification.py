@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aae.classification import discriminator_metrics, label_metrics
-from aae.models import AAE
+from aae.kinds.aae import AAE
 from aae.priors import MixturePrior, NormalPrior
 
 LABELS = np.arange(200) % 4

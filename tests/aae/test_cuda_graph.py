@@ -9,13 +9,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from aae import backprop
-from aae.cuda_graph import CudaCapture, GraphedIterations
+from aae.cuda_graph import CudaCapture, GraphedIterations, graph_length
+from aae.kinds.aae import AAETrainer
+from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
+from aae.settings import AdamSettings
 from aae.trainer import train_epoch
-from aae.training import AAETrainer, VAETrainer
 
-ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+ADAM = AdamSettings(0.001, [0.9, 0.999])
 SIZES = {
     "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
     "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # the default experiment's
@@ -104,7 +106,7 @@ def build(request, device):
         sizes, random = dict(SIZES[device]), torch.Generator().manual_seed(0)
         pixels, width = sizes.pop("pixels"), [sizes.pop("width")]
         images = torch.randint(0, 256, (500, pixels), dtype=torch.uint8, generator=random).to(device)
-        settings = {"seed": 3, "autoencoder": ADAM} | sizes
+        settings = {"seed": 3, "steps": 100, "autoencoder": ADAM} | sizes
         sizes = {"pixels": pixels, "code_size": 2, "encoder_widths": width, "decoder_widths": width}
         if request.param == "vae":
             return VAETrainer(build_model("vae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
@@ -119,16 +121,20 @@ def build(request, device):
     return build
 
 
+@pytest.fixture(autouse=True)
+def short_graphs(request, monkeypatch):
+    """Graphs of at most three iterations, so that something is left of an epoch."""
+    if "device" in request.fixturenames:
+        monkeypatch.setattr("aae.cuda_graph.MAX_LENGTH", PER_GRAPH)
+
+
 def graphed(trainer):
-    return GraphedIterations(trainer, PER_GRAPH, None if trainer.images.is_cuda else RecordingCapture())
+    return GraphedIterations(trainer, ITERATIONS, None if trainer.images.is_cuda else RecordingCapture())
 
 
 def everything(trainer):
-    """Copies of all that training changes, optimisers' step counts included."""
-    tensors = {name: tensor.clone() for name, tensor in trainer.state().items()}
-    for name, adam in trainer.optimizers.items():
-        tensors[f"{name}.steps"] = adam.steps.clone()
-    return tensors
+    """Copies of all that training changes."""
+    return {name: tensor.clone() for name, tensor in trainer.state().items()}
 
 
 def assert_same_bits(ours, theirs):
@@ -154,6 +160,27 @@ def test_it_is_called_after_each_graph(build):
         train_epoch(trainer, epoch, ITERATIONS, steps.append, graphs.advance)
     assert steps == [3, 6, 7, 10, 13, 14]
     assert sorted(graphs.graphs) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("iterations", "length"), [(468, 36), (234, 26), (100, 25), (36, 36), (37, 36), (7, 7), (1, 1), (467, 31)]
+)
+def test_the_length_of_graphs(iterations, length):
+    assert graph_length(iterations) == length
+
+
+def test_no_other_length_queues_fewer_graphs():
+    def queued(iterations: int, length: int) -> int:
+        """Counted as `advance` goes through an epoch."""
+        graphs = 0
+        while iterations:
+            iterations -= length if iterations >= length else 1
+            graphs += 1
+        return graphs
+
+    for iterations in range(1, 500):
+        chosen = graph_length(iterations)
+        assert queued(iterations, chosen) == min(queued(iterations, length) for length in range(1, 37))
 
 
 def test_warming_up_changes_nothing(build):

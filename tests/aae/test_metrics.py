@@ -8,7 +8,7 @@ import torch
 
 from aae.backprop_cpu import forward
 from aae.errors import InputError
-from aae.metrics import Split, epoch_metrics, model_metrics
+from aae.metrics import Sample, Split, epoch_metrics, model_metrics
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
 from aae.summary import flatten
@@ -36,12 +36,13 @@ TEST, TRAIN = split(), split(2000)
 
 
 def measured(model, seed=0, test=TEST, train=TRAIN, prior=PRIOR):
-    return model_metrics(model, test, train, prior, seed=seed)
+    sample = Sample(np.arange(100), build_target(prior, 100, cells=3, projections=16))
+    return model_metrics(model, test, train, sample, prior, seed=seed)
 
 
 def test_an_aae_has_one_kind_of_codes():
     metrics = measured(small_model("aae"))
-    assert list(metrics) == ["reconstruction", "codes", "labels", "discriminator", "train"]
+    assert list(metrics) == ["reconstruction", "codes", "labels", "discriminator", "train", "train_sample"]
     assert list(metrics["train"]) == ["codes"]
 
 
@@ -52,7 +53,7 @@ def test_a_vae_that_ignores_its_input():
         parameter.zero_()
     metrics = measured(vae, 0)
     parts = [part + suffix for suffix in ("", "_sampled") for part in ("reconstruction", "codes", "labels")]
-    assert list(metrics) == [*parts, "train"]
+    assert list(metrics) == [*parts, "train", "train_sample"]
     assert metrics["codes"]["sliced_wasserstein"] == pytest.approx(1)
     assert metrics["codes"]["chi2_per_dof"] == pytest.approx(N)
     assert metrics["codes_sampled"]["chi2_per_dof"] == pytest.approx(1, abs=5 * math.sqrt(2 / 399))
@@ -100,12 +101,19 @@ def test_the_match_of_training_images_is_that_of_their_codes():
         assert metrics["codes"][key] == value
 
 
+def test_the_sample_of_training_images_is_measured_as_they_are():
+    """The first hundred of the training images alone have the same match."""
+    model = small_model("aae")
+    first = measured(model, train=Split(IMAGES[:100], LABELS[:100], build_target(PRIOR, 100, cells=3, projections=16)))
+    assert measured(model)["train_sample"] == first["train_sample"] == first["train"]
+
+
 @pytest.mark.parametrize("name", ["aae", "vae"])
 def test_the_match_of_an_epoch_is_that_of_its_snapshot(name):
     """The same codes, the same noise, the same measures, to the last bit."""
     model = small_model(name)
     snapshot = flatten(measured(model, seed=4))
-    epoch = flatten(epoch_metrics(forward(model.encoder, IMAGES).numpy(), 2, TEST.target, seed=4))
+    epoch = flatten(epoch_metrics(model, forward(model.encoder, IMAGES).numpy(), TEST.target, seed=4))
     assert epoch == {key: snapshot[key] for key in epoch}
     assert len(epoch) == (5 if name == "aae" else 10)
 
@@ -129,6 +137,6 @@ def test_codes_that_are_not_finite(bad):
     codes = forward(model.encoder, IMAGES).numpy()
     codes[2:] = 0
     with pytest.raises(InputError, match="2 of 10000 codes are not finite: the training diverged"):
-        epoch_metrics(codes, 2, TEST.target, seed=0)
+        epoch_metrics(model, codes, TEST.target, seed=0)
     with pytest.raises(InputError, match="not finite: the training diverged"):
         measured(model)

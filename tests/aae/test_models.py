@@ -1,9 +1,16 @@
 """The networks are the post's, and their initialisation is a function of the seed alone."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from aae.models import build_model
+
+ROOT = Path(__file__).parents[2]
 
 POST = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
 
@@ -49,3 +56,23 @@ def test_initialisation_is_a_function_of_the_seed():
     assert torch.equal(torch.get_rng_state(), before), "the global generator is left as it was"
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not any(torch.equal(first[key], other[key]) for key in first)
+
+
+WEIGHTS = """
+import hashlib
+from aae.models import build_model
+model = build_model("vae", 3, pixels=784, code_size=2, encoder_widths=[512], decoder_widths=[512])
+print([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in model.state_dict().values()])
+"""
+
+
+def test_initialisation_is_the_same_with_and_without_fma():
+    """PyTorch's own differs between these two."""
+    digests = set()
+    for capability in ("default", "avx2"):
+        environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
+        run = subprocess.run(
+            [sys.executable, "-c", WEIGHTS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        digests.add(run.stdout)
+    assert len(digests) == 1

@@ -1,6 +1,7 @@
 """The priors against their densities, and the indices of minibatches against the uniform distribution."""
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -180,3 +181,21 @@ def test_priors_are_values(prior):
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_outlines():
+    for (label, line), k in zip(NormalPrior(2, 1.5).outline(), (1, 2, 3), strict=True):
+        assert label == f"{k}\u03c3"
+        assert np.hypot(*line.T) == pytest.approx(1.5 * k)
+    ((_, square),) = UniformPrior(2, 2.0).outline()
+    assert np.abs(square).max(axis=1).tolist() == [2.0] * 5
+    ellipses = MixturePrior(10, 1.4, 0.5, 0.1).outline()
+    assert len(ellipses) == 10
+    for k, (_, line) in enumerate(ellipses):
+        angle = 2 * math.pi * k / 10
+        assert line[:-1].mean(axis=0) == pytest.approx([1.4 * math.cos(angle), 1.4 * math.sin(angle)])
+        along = line @ [math.cos(angle), math.sin(angle)]
+        assert [along.min(), along.max()] == pytest.approx([0.4, 2.4]), "2 standard deviations"
+    ((_, roll),) = SwissRollPrior(10, 3.0, 2.0).outline()
+    assert roll[-1] == pytest.approx([3, 0], abs=1e-9)
+    assert np.hypot(*roll.T) == pytest.approx(np.linspace(0, 3, len(roll)))

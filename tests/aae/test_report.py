@@ -9,23 +9,39 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aae.models import build_model
-from aae.report import Results, Run, render_markdown, render_page
+from aae.kinds.aae import AAESettings
+from aae.kinds.vae import VAESettings
+from aae.models import Recipe, build_model, find_kind
+from aae.report import PAGE, render_markdown, render_page
+from aae.results import COLOURS, Results, Run
+from aae.settings import AdamSettings, NormalSettings, SwissRollSettings
 from aae.snapshots import save_snapshot
+from tests.aae.test_figures import BLIND, oklab
 
 EPOCHS = [0, 10, 20]
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 5)).astype(np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 1)).astype(np.uint8)
 LABELS = (np.arange(40) % 10).astype(np.uint8)
 PARAMETERS = {
     "epochs": 20,
-    "code_size": 2,
-    "data": {"classes": 10},
-    "prior": {"name": "normal", "normal": {"std": 1.0}, "swiss_roll": {"radius": 3.0, "turns": 2.0}},
     "evaluation": {"cells": 20, "projections": 128},
-    "render": {"manifold_size": 3, "manifold_range": 3.0},
     "aae": {"discriminator": {"betas": [0.9, 0.999]}, "note": "<b>& co</b>"},
 }
-FLOOR = {"sliced_wasserstein": {"mean": 0.02, "low": 0.015, "high": 0.027}}
+SIZES = {"encoder_widths": [4], "decoder_widths": [4]}
+ADAM = AdamSettings(0.001, [0.9, 0.999])
+
+
+def aae_recipe(name: str = "aae", prior=None) -> Recipe:
+    """A recipe of the kind aae; its prior is normal if there is none given."""
+    networks = SIZES | {"discriminator_widths": [4], "autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM}
+    return Recipe(name, find_kind("aae"), AAESettings(prior=prior or NormalSettings(), labels=False, **networks))
+
+
+AAE, WIDE, THIRD = aae_recipe(), aae_recipe("aae_wide"), aae_recipe("aae_third")
+VAE = Recipe("vae", find_kind("vae"), VAESettings(prior=NormalSettings(), autoencoder=ADAM, **SIZES))
+FLOOR = {
+    "codes": {"sliced_wasserstein": {"mean": 0.02, "low": 0.015, "high": 0.027}},
+    "train": {"codes": {"sliced_wasserstein": {"mean": 0.01, "low": 0.008, "high": 0.012}}},
+}
 CLAIMS = {
     name: {"verdict": verdict, "reasons": [f"numbers of {name}: AAE 1, VAE 2: undecided"]}
     for name, verdict in (("match", "mixed"), ("time", "supported"), ("stability", "not supported"))
@@ -47,39 +63,40 @@ def codes(distance: float) -> dict:
 def run(tmp_path_factory):
     """A function that gives results as the stages write them; the VAE's means are nearer than its samples."""
 
-    def make(model: str, seed: int = 0, distance: float = 0.2, nats: float = 140.0) -> Run:
+    def make(recipe: Recipe, seed: int = 0, distance: float = 0.2, nats: float = 140.0) -> Run:
         metrics = {"epoch": 20, "reconstruction": {"nats": nats, "mse": 0.04}, "codes": codes(distance)}
         metrics["labels"] = {"knn_accuracy": 0.5 + distance}
-        if model == "vae":
+        metrics["train"] = {"codes": {"sliced_wasserstein": distance / 4}}
+        if recipe is VAE:
+            metrics["train"]["codes_sampled"] = {"sliced_wasserstein": distance / 5}
             metrics["reconstruction_sampled"] = {"nats": nats + 5, "mse": 0.05}
             metrics["codes_sampled"] = codes(distance + 0.01)
             metrics["labels_sampled"] = metrics["labels"]
         flat = {
             f"{part}.{key}": value
             for part, values in metrics.items()
-            if part != "epoch"
+            if part not in ("epoch", "train")
             for key, value in values.items()
             if value is not None
         }
         curves = [{"epoch": e} | {key: value * (21 - e) for key, value in flat.items()} for e in EPOCHS]
         of_codes = {key: value for key, value in flat.items() if key.startswith("codes")}
         match = [{"epoch": e} | {key: value * (21 - e) for key, value in of_codes.items()} for e in range(21)]
-        losses = ["discriminator", "generator"] if model == "aae" else ["kl", "loss"]
-        sizes = {"pixels": 30, "code_size": 2, "encoder_widths": [4], "decoder_widths": [4]}
-        sizes |= {"discriminator_widths": [4]} if model == "aae" else {}
+        losses = ["kl", "loss"] if recipe is VAE else ["discriminator", "generator"]
+        kind, sizes = "vae" if recipe is VAE else "aae", recipe.sizes(30, 2, 10)
         folder = tmp_path_factory.mktemp("snapshots")
         picture = io.BytesIO()
         Image.new("L", (8, 6)).save(picture, "PNG")
         return Run(
-            model,
+            recipe,
             seed,
             metrics,
             curves,
             match,
             history={key: [(e, 1 / e) for e in range(1, 21)] for key in ["reconstruction", *losses]},
             timing={"seconds": 100.0 + seed, "device": "a processor", "torch": "2.13"},
-            codes=np.random.default_rng(seed).standard_normal((21, 40, 4 if model == "vae" else 2)).astype("float32"),
-            snapshots={e: save_snapshot(folder, e, build_model(model, seed + e, **sizes)) for e in EPOCHS},
+            codes=np.random.default_rng(seed).standard_normal((21, 40, 4 if recipe is VAE else 2)).astype("float32"),
+            snapshots={e: save_snapshot(folder, e, build_model(kind, seed + e, **sizes)) for e in EPOCHS},
             figures=dict.fromkeys(("scatter", "manifold"), picture.getvalue()),
         )
 
@@ -87,14 +104,16 @@ def run(tmp_path_factory):
 
 
 def results(*runs: Run, **other) -> Results:
-    return Results(
-        list(runs), **{"parameters": PARAMETERS, "floor": {"aae": FLOOR, "vae": FLOOR}, "claims": CLAIMS} | other
-    )
+    names = {run.recipe.name for run in runs}
+    settings = {"code_size": 2, "classes": 10, "cells": 20, "projections": 128}
+    settings |= {"manifold_size": 3, "manifold_range": 3.0, "parameters": PARAMETERS}
+    settings |= {"floor": dict.fromkeys(names, FLOOR), "claims": dict.fromkeys(names - {"vae"}, CLAIMS)}
+    return Results(list(runs), **settings | other)
 
 
 @pytest.fixture(scope="module")
 def two(run) -> Results:
-    return results(run("aae", distance=0.1, nats=137.06), run("vae", distance=0.3, nats=150.0), links=["../a.json"])
+    return results(run(AAE, distance=0.1, nats=137.06), run(VAE, distance=0.3, nats=150.0), links=["../a.json"])
 
 
 VOID = {"meta", "img", "br", "link", "input"}  # elements that have no end tag
@@ -160,17 +179,47 @@ def test_it_opens_with_the_answer(page):
     """For the VAE that is the distance of the samples of q(z|x), whatever that of the means."""
     lead = page.text[: page.text.index("In numbers")]
     assert "After 20 epochs" in lead
-    assert "adversarial autoencoder lie 0.100 from the prior" in lead
-    assert "variational autoencoder 0.310 :" in lead
-    assert re.search("the AAE.s are nearer", lead)
-    assert "samples of the prior itself lie 0.020" in lead
-    assert "the AAE 137.1 nats and the VAE 155.0" in lead
+    assert (
+        "the codes of the adversarial autoencoder (AAE) lie 0.100 from the prior and those of the variational "
+        "autoencoder (VAE) 0.310 : AAE is nearer. Equally many true prior samples score 0.020 (best achievable). "
+        "Reconstructing a test image costs 137.1 nats with AAE and 155.0 with VAE."
+    ) in lead
+    assert "The prior is N(0, I) in 2 dimensions." in lead
+
+
+@pytest.mark.parametrize(
+    ("recipes", "words"),
+    [
+        ([AAE], "codes of the adversarial autoencoder (AAE) lie 0.100 from the prior."),
+        ([WIDE], "codes of the adversarial autoencoder (AAE wide) lie 0.100 from the prior."),
+        (
+            [VAE, AAE],
+            "(VAE) lie 0.110 from the prior and those of the adversarial autoencoder (AAE) 0.200: VAE is nearer.",
+        ),
+        (
+            [AAE, VAE, WIDE, THIRD],
+            "codes of the adversarial autoencoder (AAE) lie 0.100 from the prior, those of the variational autoencoder "
+            "(VAE) 0.210, those of AAE wide 0.300 and those of AAE third 0.400: AAE is nearest.",
+        ),
+    ],
+    ids=lambda value: "-".join(recipe.name for recipe in value) if isinstance(value, list) else "",
+)
+def test_the_answer_for_any_number_of_models(run, recipes, words):
+    given = results(*[run(recipe, distance=(i + 1) / 10) for i, recipe in enumerate(recipes)])
+    assert words in " ".join(render_markdown(given).split())
+    assert words in re.sub(" ([:.,])", r"\1", Page(given).text)
+
+
+def test_models_that_are_alike_have_no_nearest(run):
+    assert "(AAE) lie 0.200 from the prior and those of AAE wide 0.200.\n" in render_markdown(
+        results(run(AAE), run(WIDE))
+    )
 
 
 def test_the_answer_follows_the_numbers(run):
-    given = results(run("aae", distance=0.4), run("vae", distance=0.3))
-    assert re.search("the VAE.s are nearer", Page(given).text)
-    assert re.search("the VAE.s are nearer", render_markdown(given))
+    given = results(run(AAE, distance=0.4), run(VAE, distance=0.3))
+    assert ": VAE is nearer" in Page(given).text
+    assert ": VAE is nearer" in render_markdown(given)
 
 
 def test_the_verdicts_with_their_reasons(page, two):
@@ -181,6 +230,31 @@ def test_the_verdicts_with_their_reasons(page, two):
     markdown = render_markdown(two)
     assert "takes longer to train: supported.**" in markdown
     assert "- *undecided*: Numbers of stability: AAE 1, VAE 2\n" in markdown
+
+
+def test_every_model_that_can_be_is_judged(run):
+    given = results(run(AAE), run(VAE), run(WIDE))
+    page, markdown = Page(given), render_markdown(given)
+    assert len(page.all("article")) == 6
+    for model in ("AAE", "AAE wide"):
+        assert f"{model} compared with VAE" in page.text
+        assert f"### {model} compared with VAE\n" in markdown
+
+
+@pytest.mark.parametrize(
+    ("recipes", "reason"),
+    [
+        ([AAE, WIDE], "the claims compare the AAE with the VAE, which is not here."),
+        ([VAE], "none of these models is one that the claims are about."),
+    ],
+)
+def test_without_models_to_compare_the_report_says_so(run, recipes, reason):
+    given = results(*map(run, recipes))
+    page = Page(given)
+    assert page.all("article") == []
+    for text in (page.text, render_markdown(given)):
+        assert f"There are no verdicts on claims: {reason}" in text
+        assert "Three claims" not in text
 
 
 def cells(html: str, measure: str) -> list[str]:
@@ -195,6 +269,13 @@ def test_the_table(page):
     assert cells(page.html, "Empty cells") == ["lower", "<b>12.5%</b>", "<b>12.5%</b>", "12.5%", "\u2013"]
     assert cells(page.html, "10-nearest-neighbour accuracy") == ["higher", "60.0%", "<b>80.0%</b>", "80.0%", "\u2013"]
     assert "Energy distance</th>" not in page.html, "what a run lacks has no row"
+    floor = '0.010 <span class="range">0.008 to 0.012</span>'
+    assert cells(page.html, "… of the training images") == ["lower", "<b>0.025</b>", "0.060", "0.075", floor]
+    assert "VAE, means of q(z|x) : one code per image, its average. The pictures show these." in page.text
+
+
+def test_one_model_is_not_the_best(run):
+    assert cells(Page(results(run(AAE))).html, "Empty cells") == ["lower", "12.5%", "\u2013"]
 
 
 def test_the_table_in_markdown(two):
@@ -208,26 +289,27 @@ def test_the_table_in_markdown(two):
 
 
 def test_models_with_different_priors_have_a_floor_each(run):
-    """The VAE's prior is always the normal one."""
-    parameters = PARAMETERS | {"prior": PARAMETERS["prior"] | {"name": "swiss_roll"}}
-    other = {"sliced_wasserstein": {"mean": 0.03, "low": 0.025, "high": 0.037}}
-    made = results(run("aae"), run("vae"), parameters=parameters, floor={"aae": other, "vae": FLOOR})
+    other = {"codes": {"sliced_wasserstein": {"mean": 0.03, "low": 0.025, "high": 0.037}}}
+    rolled = aae_recipe(prior=SwissRollSettings())
+    floor = {"aae": other, "vae": FLOOR, "aae_wide": FLOOR}
+    made = results(run(rolled), run(VAE), run(WIDE), floor=floor)
     page = Page(made)
     assert cells(page.html, "Sliced Wasserstein distance")[-2][:5] == "0.030"
     assert cells(page.html, "Sliced Wasserstein distance")[-1][:5] == "0.020"
-    assert "prior is a swiss roll, the VAE\u2019s N(0, I)" in page.text
-    assert "Samples of the AAE's prior" in page.text
-    assert page.html.count('class="band"') == 2
+    assert "The priors are a swiss roll (AAE) and N(0, I) (VAE, AAE wide), in 2 dimensions." in page.text
+    assert "true prior samples score 0.030 for a swiss roll and 0.020 for N(0, I) (best achievable)" in page.text
+    assert "True prior samples, a swiss roll:" in page.text
+    assert page.html.count('class="band"') == 2, "models with the same prior share a floor"
 
 
 def test_chi2_below_one_is_not_better_than_one(run):
-    html = Page(results(run("aae", distance=0.01), run("vae", distance=0.05))).html
+    html = Page(results(run(AAE, distance=0.01), run(VAE, distance=0.05))).html
     assert cells(html, "Chi² per degree of freedom")[1:3] == ["0.20", "<b>1.20</b>"]
 
 
 def test_several_seeds(run, page):
     """Mean and standard deviation of 0.1, 0.2 and 0.3; a line a run."""
-    runs = [run(model, seed, distance) for model in ("aae", "vae") for seed, distance in ((7, 0.1), (8, 0.2), (9, 0.3))]
+    runs = [run(model, seed, distance) for model in (AAE, VAE) for seed, distance in ((7, 0.1), (8, 0.2), (9, 0.3))]
     several = Page(results(*runs))
     assert cells(several.html, "Sliced Wasserstein distance")[1] == "<b>0.200 ± 0.100</b>"
     assert "over 3 seeds; the first pictures are of seed 7" in several.text
@@ -240,6 +322,42 @@ def test_the_charts_say_in_words_what_they_show(page):
     assert len(labels) == 7
     assert "AAE: 2.1 at epoch 0, 0.1 at epoch 20" in labels[0]
     assert "VAE, samples of q(z|x): 6.51 at epoch 0, 0.31 at epoch 20" in labels[0]
+
+
+def test_models_share_the_charts_of_losses(run):
+    """Lines that several models name alike get the model's title."""
+    page = Page(results(run(AAE), run(VAE), run(WIDE)))
+    labels = [svg["aria-label"] for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(labels) == 7
+    names = [re.findall(r"; (.*?): ", label) for label in labels]
+    assert names[4] == ["AAE", "VAE", "AAE wide"]
+    assert names[5] == ["AAE discriminator", "AAE encoder", "AAE wide discriminator", "AAE wide encoder"]
+    assert names[6] == ["VAE"]
+
+
+def test_lines_have_the_colours_of_their_models(run):
+    page = Page(results(run(AAE), run(VAE), run(WIDE)))
+    classes = [line["class"] for line in page.all("polyline")]
+    assert classes[:4] == ["line model-0", "line model-1", "line model-1 dashed", "line model-2"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_six_models_can_be_told_apart_and_read(theme):
+    """Also by colour-blind readers; 4.5 is WCAG's contrast for text."""
+    style = (PAGE / "style.css").read_text()
+    scope = r'\[data-theme="dark"\] ' if theme == "dark" else "\n"
+    found = re.findall(scope + r"\.model-(\d) \{ --model: (#\w{6}); \}", style)
+    assert [int(place) for place, _ in found] == list(range(COLOURS))
+    paper = re.findall(r"--paper: (#\w{6}); --panel: (#\w{6});", style)[theme == "dark"]
+    colours = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in (*paper, *(c for _, c in found))]) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    for ground in light[:2]:
+        assert (np.maximum(light[2:], ground) / np.minimum(light[2:], ground)).min() >= 4.5
+    for name, blind in BLIND.items():
+        seen = oklab(np.clip(linear[2:] @ np.transpose(blind), 0, 1))
+        distances = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(COLOURS, 1)]
+        assert distances.min() > (0.17 if name == "none" else 0.08)
 
 
 def test_curves_have_a_point_an_epoch_where_that_is_known(page):
@@ -263,6 +381,19 @@ def test_a_single_epoch_draws_charts(two):
     assert all(len(line["points"].split()) >= 2 for line in lines), "one point alone would not be drawn"
 
 
+def test_decoders_that_do_not_fit_are_named(run, monkeypatch):
+    """Each takes 528 bytes."""
+    made = results(run(AAE), run(VAE), run(WIDE))
+    monkeypatch.setattr("aae.page_data.DECODER_BYTES", 600)
+    page = Page(made)
+    assert [choice["value"] for choice in page.all("input") if choice.get("name") == "decoder"] == ["aae-0"]
+    assert "The file has no room for the decoders of VAE and AAE wide." in page.text
+    monkeypatch.setattr("aae.page_data.DECODER_BYTES", 100)
+    assert "no room for the decoders of AAE, VAE and AAE wide." in Page(made).text
+    monkeypatch.undo()
+    assert "no room for" not in Page(made).text
+
+
 def test_the_runs_and_the_parameters(page, two):
     assert "aae.discriminator.betas 0.9, 0.999" in page.text
     assert "evaluation.cells 20" in page.text
@@ -276,7 +407,7 @@ def test_the_runs_and_the_parameters(page, two):
 
 def test_codes_of_other_sizes_have_pictures_instead(two):
     """Nothing that only a plane can show."""
-    page = Page(replace(two, parameters=PARAMETERS | {"code_size": 3}))
+    page = Page(replace(two, code_size=3))
     assert len(page.all("img")) == 4
     assert page.all("canvas") == []
     assert "explorer" not in [attributes.get("id") for _, attributes in page.elements]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aae.models import Recipe, find_kind
 from aae.summary import RunResult, first_match, flatten, last_third, over_seeds, rows_of_last_third, summarize_model
 
 
@@ -49,7 +50,7 @@ def vae(seed: int, final: float) -> RunResult:
             "train.codes_sampled.sliced_wasserstein": 7.0,
         }
     ]
-    return RunResult("vae", seed, match, curves)
+    return RunResult(Recipe("vae", find_kind("vae"), None), seed, match, curves)
 
 
 def test_a_model_over_two_seeds():
@@ -76,7 +77,7 @@ def test_a_match_lasts_a_tenth_of_the_training():
     """Of 20 epochs, two: what counts are the medians of neighbours, from epoch 8 on .55, .5, .5, .4, .45, .2."""
     values = [0.0] + [1.0] * 7 + [0.1, 0.9, 0.1, 0.7] + [0.2] * 9
     match = [{"epoch": epoch, "codes.sliced_wasserstein": value} for epoch, value in enumerate(values)]
-    run = RunResult("aae", 0, match, curves=[])
+    run = RunResult(Recipe("aae", find_kind("aae"), None), 0, match, curves=[])
     assert [first_match(run, level) for level in (0.5, 0.42, 0.3, 0.15)] == [9, 11, 13, None]
 
 

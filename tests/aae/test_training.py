@@ -9,14 +9,16 @@ from torch.distributions import Normal, kl_divergence
 
 from aae import backprop, backprop_cpu
 from aae.errors import InputError
+from aae.kinds.aae import AAETrainer
+from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import MixturePrior, NormalPrior
+from aae.settings import AdamSettings
 from aae.trainer import train_epoch
-from aae.training import AAETrainer, VAETrainer
 
 PIXELS, BATCH, SEED = 20, 8, 3
-ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+ADAM = AdamSettings(0.001, [0.9, 0.999])
 IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
@@ -37,12 +39,12 @@ def aae_trainer(seed=SEED, **settings):
         discriminator_widths=[16],
     )
     optimizers = {"autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM} | settings
-    return AAETrainer(model, IMAGES, NormalPrior(2), seed=seed, batch_size=BATCH, **optimizers)
+    return AAETrainer(model, IMAGES, NormalPrior(2), seed=seed, batch_size=BATCH, steps=100, **optimizers)
 
 
 def vae_trainer(seed=SEED, std=1.0):
     model = build_model("vae", seed, pixels=PIXELS, code_size=2, encoder_widths=[16], decoder_widths=[16])
-    return VAETrainer(model, IMAGES, NormalPrior(2, std), seed=seed, batch_size=BATCH, autoencoder=ADAM)
+    return VAETrainer(model, IMAGES, NormalPrior(2, std), seed=seed, batch_size=BATCH, steps=100, autoencoder=ADAM)
 
 
 def weights(module):
@@ -115,7 +117,7 @@ def test_optimizer_states_are_separate(passes):
     trainer = aae_trainer()
     trainer.iteration(0)
     assert trainer.encoder_adam is not trainer.generator_adam
-    for ours, others in zip(trainer.encoder_adam.means, trainer.generator_adam.means, strict=True):
+    for ours, others in zip(trainer.encoder_adam.adam.means, trainer.generator_adam.adam.means, strict=True):
         assert not torch.equal(ours, others)
 
 
@@ -204,7 +206,7 @@ def test_an_epoch_returns_the_mean_of_its_losses():
 
 
 def test_divergence_stops_with_one_line():
-    trainer = aae_trainer(autoencoder={"learning_rate": 1e30, "betas": (0.9, 0.999)})
+    trainer = aae_trainer(autoencoder=AdamSettings(1e30, [0.9, 0.999]))
     with pytest.raises(InputError, match="diverged in epoch 1: the reconstruction loss is") as error:
         train_epoch(trainer, 1, 10)
     assert "\n" not in str(error.value)
@@ -218,7 +220,7 @@ def test_labels_against_the_plain_algorithm(passes):
     sizes |= {"discriminator_widths": [16], "label_classes": 4}
     settings = {"autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM, "labels": labels}
     model, plain = (build_model("aae", SEED, **sizes) for _ in range(2))
-    trainer = AAETrainer(model, IMAGES, prior, seed=SEED, batch_size=BATCH, **settings)
+    trainer = AAETrainer(model, IMAGES, prior, seed=SEED, batch_size=BATCH, steps=100, **settings)
 
     images, indices = draw_minibatch(IMAGES, BATCH // 2, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
     batch, targets = assemble_discriminator_batch(

@@ -33,7 +33,7 @@ def main() -> None:
     seconds, weights = [], ""
     torch.cuda.synchronize()
     start = time.perf_counter()  # what captures graphs counts to the first epoch
-    advance = GraphedIterations(training).advance if arguments.way == "graphs" else None
+    advance = GraphedIterations(training, EPOCH).advance if arguments.way == "graphs" else None
     while len(seconds) < arguments.epochs and sum(seconds) < arguments.seconds:
         if arguments.way == "plain":
             for _ in range(EPOCH):

@@ -8,14 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.idx import read_idx_folder
+from aae.kinds.aae import AAETrainer
+from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.priors import NormalPrior
+from aae.settings import AdamSettings
 from aae.trainer import Trainer
-from aae.training import AAETrainer, VAETrainer
 
 MNIST = Path(__file__).parents[2] / "data/raw/mnist"
 EPOCH = 468  # iterations
-ADAM = {"learning_rate": 0.001, "betas": (0.9, 0.999)}
+ADAM = AdamSettings(0.001, [0.9, 0.999])
 SIZES = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
 
 
@@ -26,7 +28,7 @@ def mnist(device: str = "cpu") -> Tensor:
 
 def our_training(model: str, images: Tensor) -> Trainer:
     """The project's, from seed 0."""
-    settings = {"seed": 0, "batch_size": 128, "autoencoder": ADAM}
+    settings = {"seed": 0, "batch_size": 128, "steps": 46_800, "autoencoder": ADAM}
     if model == "vae":
         return VAETrainer(build_model("vae", 0, **SIZES).to(images.device), images, NormalPrior(2), **settings)
     network = build_model("aae", 0, **SIZES, discriminator_widths=[512]).to(images.device)

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from aae import ops, reference
+from aae.kinds.aae import AAETrainer
+from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
-from aae.training import AAETrainer, VAETrainer
+from aae.settings import AdamSettings
 
 DRAW = {"seed": 20151118, "step": 2**40 + 7, "stream": 9}
 SHA256 = {
@@ -86,8 +88,8 @@ def test_training(name, isa):
         weights = ops.sample_prior(NormalPrior(1, 0.2), parameter.numel(), **DRAW | {"step": i})
         parameter.data.copy_(weights.view_as(parameter))
     images = (torch.arange(100 * 40) ** 2 % 509 - 253).clamp(0, 255).to(torch.uint8).reshape(100, 40)
-    adam = {"learning_rate": 0.01, "betas": (0.9, 0.999)}
-    trainer = build(model, images, NormalPrior(2), seed=1, batch_size=16, **dict.fromkeys(steps, adam))
+    adam = AdamSettings(0.01, [0.9, 0.999])
+    trainer = build(model, images, NormalPrior(2), seed=1, batch_size=16, steps=100, **dict.fromkeys(steps, adam))
     for step in range(100):
         trainer.iteration(step)
     assert sha256(*(parameter.detach() for parameter in model.parameters())) == SHA256[name]

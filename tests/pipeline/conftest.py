@@ -32,6 +32,15 @@ def idx(array: np.ndarray) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
+def write_idx_files(folder: Path) -> None:
+    """40 training and 24 test images of 5 x 3 pixels and their labels, in IDX files."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for stem, n in (("train", 40), ("t10k", 24)):
+        (folder / f"{stem}-images-idx3-ubyte").write_bytes(idx(random.integers(0, 256, (n, 5, 3))))
+        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
+
+
 class Repository:
     """A checkout in which commands run as a user would type them."""
 
@@ -95,12 +104,7 @@ def small_repository(tmp_path_factory) -> Repository:
     repository = Repository(root)
     for old, new in REPLACEMENTS.items():
         repository.edit(old, new)
-    random = np.random.default_rng(0)
-    raw = root / "data/raw/small"
-    raw.mkdir(parents=True)
-    for stem, n in (("train", 40), ("t10k", 24)):
-        (raw / f"{stem}-images-idx3-ubyte").write_bytes(idx(random.integers(0, 256, (n, 5, 3))))
-        (raw / f"{stem}-labels-idx1-ubyte").write_bytes(idx(np.arange(n) % 10))
+    write_idx_files(root / "data/raw/small")
     repository.run("git", "init", "-q", "-b", "main")
     repository.commit("small experiment")
     return repository
@@ -115,6 +119,24 @@ def finished(tmp_path_factory):
         write_inputs()
         run_stages(*ALL)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished_three(tmp_path_factory):
+    """A folder in which all stages have run with three models, two of them of one kind."""
+    folder = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_inputs(models=("aae", "vae", "aae_wide"))
+        run_stages(*ALL)
+    return folder
+
+
+@pytest.fixture
+def three(finished_three, monkeypatch):
+    """The folder with three models as the working folder; tests change nothing in it."""
+    monkeypatch.chdir(finished_three)
+    return finished_three
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline import evaluate, prepare, train
+from pipeline import device, evaluate, prepare, train
 from pipeline.cli import run_stage
 from tests.pipeline.tiny_runs import failure
 
@@ -40,16 +40,32 @@ def test_a_folder_that_is_a_file(fresh):
     assert failure(prepare) == "error: params.yaml: cannot be read: No such file or directory"
 
 
+def test_a_batch_larger_than_the_data(fresh):
+    params = (fresh / "params.yaml").read_text().replace("batch_size: 4 ", "batch_size: 400 ")
+    (fresh / "params.yaml").write_text(params)
+    assert failure(train, "--model", "aae", "--seed", "0") == (
+        "error: results/device.json: cannot be read (No such file or directory); `dvc repro` makes it"
+    )
+    device.main()
+    assert failure(train, "--model", "aae", "--seed", "0") == (
+        "error: batch_size: 400 is more than the 20 training images"
+    )
+
+
+def test_a_model_that_is_not_trained(workspace):
+    assert failure(evaluate, "--model", "gan", "--seed", "0") == (
+        "error: --model: must be one of aae, vae (models in params.yaml); found gan"
+    )
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_out_of_range(workspace, seed):
     line = failure(evaluate, "--model", "aae", "--seed", str(seed))
     assert line == f"error: --seed: must be from 0 to 2^63 - 1; found {seed}"
 
 
-def test_training_says_why_it_does_not_take_the_gpu(fresh, monkeypatch, capsys):
+def test_it_is_said_why_training_does_not_take_the_gpu(fresh, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    params = (fresh / "params.yaml").read_text().replace("batch_size: 4 ", "batch_size: 400 ")
-    (fresh / "params.yaml").write_text(params)
-    line = failure(train, "--model", "aae", "--seed", "0")  # before it trains
-    assert line == "error: batch_size: 400 is more than the 20 training images"
+    monkeypatch.setattr("sys.argv", ["device"])
+    device.main()
     assert capsys.readouterr().out == "device: auto: training runs on the CPU: PyTorch sees no CUDA device\n"

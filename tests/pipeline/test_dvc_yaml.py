@@ -1,13 +1,20 @@
-"""dvc.yaml lists, for each stage, exactly the project's modules that it imports."""
+"""dvc.yaml lists, for each stage, exactly what it depends on: modules that it imports, parameters that it reads."""
 
 import ast
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from ruamel.yaml import YAML
+
+from pipeline import device, evaluate, floor, params, prepare, render, report, summarize, train
+from pipeline.params import load_params
+from tests.pipeline.conftest import write_idx_files
+from tests.pipeline.tiny_runs import run_stages, write_inputs
 
 ROOT = Path(__file__).parents[2]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+LOCKED = {"torch", "numpy", "scipy", "sklearn", "matplotlib", "PIL", "safetensors"}  # results depend on their versions
 
 
 def imported_names(path: Path) -> set[str]:
@@ -23,18 +30,25 @@ def imported_names(path: Path) -> set[str]:
 
 
 def closure(path: Path) -> set[str]:
-    """The project's files behind `path`, itself included: modules, their templates, the extension's sources."""
-    found, waiting = set(), [path]
+    """What is behind `path`, itself included: modules, the kinds of models, templates, the extension's sources, and the
+    locked versions of what computes results."""
+    found, seen, waiting = set(), set(), [path]
     while waiting:
         path = waiting.pop()
-        if path in found:
+        if path in seen:
             continue
-        found.add(path)
+        seen.add(path)
+        # The kinds are imported by name, so all of them count.
+        found.add(path.parent if path.parent == ROOT / "aae/kinds" else path)
         if path == ROOT / "aae/report.py":
             found.add(ROOT / "aae/page")
         for name in imported_names(path):
             if name == "aae_native":
                 found |= {ROOT / "csrc", ROOT / "setup.py"}
+            if name.split(".")[0] in LOCKED:
+                found.add(ROOT / "requirements.txt")
+            if name == "aae.kinds":
+                waiting += (ROOT / "aae/kinds").glob("*.py")
             module = (ROOT / name.replace(".", "/")).with_suffix(".py")
             if name.split(".")[0] in ("aae", "pipeline") and module.is_file():
                 waiting.append(module)
@@ -43,12 +57,91 @@ def closure(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_dependencies_are_the_import_closure(stage):
-    listed = {dep for dep in STAGES[stage]["deps"] if not dep.startswith(("data/", "results/", "$"))}
+    listed = {dep for dep in STAGES[stage].get("deps", []) if not dep.startswith(("data/", "results/", "$"))}
     assert listed == closure(ROOT / "pipeline" / f"{stage}.py")
 
 
 def test_package_files_hold_no_code():
     """The closure above leaves `__init__.py` out, which is right only while they hold a docstring at most."""
-    for package in ("aae", "pipeline"):
+    for package in ("aae", "aae/kinds", "pipeline"):
         body = ast.parse((ROOT / package / "__init__.py").read_text()).body
         assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+class Recorded:
+    """Parameters that note which of their keys are read, with dots between."""
+
+    def __init__(self, params: BaseModel, read: set[str], prefix: str = ""):
+        self._params, self._read, self._prefix = params, read, prefix
+
+    def __getattr__(self, name: str):
+        value = getattr(self._params, name)
+        key = f"{self._prefix}{name}"
+        if name == "recipe":
+            return lambda model: self._note(model) and value(model)
+        if name == "recipes":
+            return [self.recipe(model) for model in self.models]
+        if name == "model_dump":
+            return self._dump
+        if isinstance(value, BaseModel):
+            return Recorded(value, self._read, f"{key}.")
+        self._note(key)
+        return value
+
+    def _note(self, key: str) -> bool:
+        self._read.add(key)
+        return True
+
+    def _dump(self, include: set[str] | None = None, **settings):
+        for name in include or [*type(self._params).model_fields, *(self._params.model_extra or {})]:
+            self._note(f"{self._prefix}{name}")
+        return self._params.model_dump(include=include, **settings)
+
+
+# What a stage may read although it is not listed: that changes nothing of what the stage writes but timing.
+FREE = {
+    "train": {"models", "threads", "cuda_graph"},
+    "evaluate": {"models"},
+    "render": {"models"},
+    "floor": {"models"},
+}
+# In an order in which each finds its inputs; those of the first are there, and the last two train on other data.
+MODULES = {module.__name__.rpartition(".")[2]: module for module in
+           (floor, evaluate, render, summarize, report, device, prepare, train)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def keys_read(tmp_path_factory) -> dict[str, set[str]]:
+    """The keys that each stage reads of the parameters, in an experiment of two tiny runs."""
+    read: dict[str, set[str]] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("parameters"))
+        write_inputs(changes={"path: data/raw/mnist ": "path: raw "})
+        write_idx_files(Path("raw"))
+        for name, module in MODULES.items():
+            keys = read.setdefault(name, set())
+            recorded = lambda keys=keys: Recorded(load_params(), keys)  # noqa: E731
+            # Some stages import it when they start.
+            patch.setattr(params if not hasattr(module, "load_params") else module, "load_params", recorded)
+            if name == "train":
+                patch.setattr("sys.argv", ["stage", "--model", "aae", "--seed", "0"])
+                module.main()
+            else:
+                run_stages(module)
+    return read
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_parameters_are_those_that_the_stage_reads(stage, keys_read):
+    listed: set[str] = set()
+    for entry in STAGES[stage].get("params", []):
+        if isinstance(entry, dict):
+            return  # the whole file
+        listed.add(entry)
+    read = keys_read[stage] - FREE.get(stage, set())
+    # A stage of a run reads the section of its model, which here is that of aae or vae.
+    read = {"${item.model}" if key in ("aae", "vae") else key for key in read}
+    covered = {key for key in read if any(key == entry or key.startswith(f"{entry}.") for entry in listed)}
+    assert read == covered, "it reads parameters that are not listed"
+    unread = {entry for entry in listed if not any(key == entry or key.startswith(f"{entry}.") for key in read)}
+    assert not unread, "it lists parameters that it does not read"

@@ -25,7 +25,7 @@ def test_metrics_have_the_documented_keys(workspace):
         metrics = load(f"results/metrics/{run}.json")
         suffixes = ["", "_sampled"] if run == "vae-0" else [""]
         parts = {part + suffix for part in ("reconstruction", "codes", "labels") for suffix in suffixes}
-        assert set(metrics) == parts | {"epoch", "train", "last_third"} | (
+        assert set(metrics) == parts | {"epoch", "train", "train_sample", "last_third"} | (
             {"discriminator"} if run == "aae-0" else set()
         )
         assert metrics["epoch"] == 4
@@ -33,10 +33,14 @@ def test_metrics_have_the_documented_keys(workspace):
             assert set(metrics[f"reconstruction{suffix}"]) == {"nats", "mse"}
             assert set(metrics[f"labels{suffix}"]) == {"knn_accuracy", "probe_accuracy"}
             assert set(flatten(metrics[f"codes{suffix}"])) == codes
-            assert set(metrics["train"][f"codes{suffix}"]) == set(MATCH)
+            for images in ("train", "train_sample"):
+                assert set(metrics[images][f"codes{suffix}"]) == set(MATCH)
             assert set(metrics["last_third"][f"codes{suffix}"]) == set(MATCH)
             assert set(metrics["last_third"][f"reconstruction{suffix}"]) == {"nats", "mse"}
-        assert set(load("results/floor.json")[run[:3]]) == codes
+        floor = load(f"results/floor/{run[:3]}.json")
+        assert set(floor["codes"]) == codes
+        assert set(floor["train"]["codes"]) == set(MATCH)
+        assert (floor["rows"], floor["train"]["rows"]) == (40, 20)
 
 
 def test_the_match_of_every_epoch(workspace):
@@ -98,8 +102,8 @@ def test_a_run_without_snapshots_is_named(workspace, stage):
     ("content", "problem"),
     [
         (None, "cannot be read"),
-        (np.zeros((5, 39, 2), np.float32), r"found an array of shape \[5, 39, 2\], needed \[epochs \+ 1, 40, encoder"),
-        (np.zeros((5, 40, 3), np.float32), "encoder outputs"),
+        (np.zeros((5, 39, 2), np.float32), r"found an array of shape \[5, 39, 2\], needed \[epochs \+ 1, 40, 2\]"),
+        (np.zeros((5, 40, 3), np.float32), r"needed \[epochs \+ 1, 40, 2\]"),
         (np.full((5, 40, 2), np.nan, np.float32), "epoch 0: 40 of 40 codes are not finite: the training diverged"),
     ],
 )

@@ -34,14 +34,15 @@ def test_changed_source(checkout, source):
         check_extension(checkout)
 
 
-def test_missing():
-    """In the first stage of a checkout where nobody ran `make env`."""
+@pytest.mark.parametrize("stage", ["prepare", "device"])
+def test_missing(stage):
+    """In the first stages of a checkout where nobody ran `make env`."""
     hidden = "import runpy, sys; sys.modules['aae_native'] = None; "
-    code = hidden + "runpy.run_module('pipeline.prepare', run_name='__main__')"
-    stage = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert stage.returncode == 1
-    assert stage.stdout == ""
-    assert re.fullmatch(r"error: the native extension cannot be imported \(.*\); run `make env`\n", stage.stderr)
+    code = hidden + f"runpy.run_module('pipeline.{stage}', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert re.fullmatch(r"error: the native extension cannot be imported \(.*\); run `make env`\n", ended.stderr)
 
 
 def test_digest_covers_names_and_only_sources(checkout):

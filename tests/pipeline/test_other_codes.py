@@ -9,23 +9,19 @@ from PIL import Image
 
 from tests.pipeline.tiny_runs import ALL, load, outputs, run_stages, write_inputs
 
+PRIOR = "  prior:\n    kind: normal\n    std: 1.0\n  labels: false "  # the AAE's
+
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"name: normal ": "name: mixture "},
-        {"name: normal ": "name: mixture ", "labels: false ": "labels: true "},
-        {"name: normal ": "name: swiss_roll ", "labels: false ": "labels: true "},
-        {"name: normal ": "name: uniform "},
-    ],
-    ids=["mixture", "labelled-mixture", "labelled-swiss_roll", "uniform"],
+    ("prior", "labels"), [("mixture", "false"), ("mixture", "true"), ("swiss_roll", "true"), ("uniform", "false")]
 )
-def test_other_priors(tmp_path, monkeypatch, changes):
+def test_other_priors(tmp_path, monkeypatch, prior, labels):
     monkeypatch.chdir(tmp_path)
-    write_inputs(changes=changes)
+    write_inputs(changes={PRIOR: f"  prior: {prior}\n  labels: {labels} "})
     run_stages(*ALL)
-    floors, summary = load("results/floor.json"), load("results/summary.json")
-    assert floors["aae"] != floors["vae"], "the VAE's prior is the normal one"
+    summary = load("results/summary.json")
+    floors = {model: load(f"results/floor/{model}.json")["codes"] for model in ("aae", "vae")}
+    assert floors["aae"] != floors["vae"], "each model has a prior of its own"
     for model in ("aae", "vae"):
         floor_of = floors[model]["sliced_wasserstein"]
         assert summary[model]["final"]["sliced_wasserstein"]["mean"] > 0
@@ -39,7 +35,7 @@ def test_other_priors(tmp_path, monkeypatch, changes):
 
 def test_one_dimension_and_the_uniform_prior(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_inputs(1, changes={"name: normal ": "name: uniform "})
+    write_inputs(1, changes={PRIOR: "  prior: uniform\n  labels: false "})
     run_stages(*ALL)
     assert "correlation" not in load("results/summary.json")["aae"]["final"]
 

@@ -3,18 +3,20 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aae.data import Dataset, save_dataset
+from aae.data import ARRAYS, Dataset, save_dataset
 from aae.idx import read_idx_folder
-from aae.models import build_model, to_inputs
+from aae.models import Recipe, build_model, kind_name, to_inputs
 from aae.snapshots import load_snapshot, save_snapshot
-from pipeline import evaluate, floor, render, report, summarize
-from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING
+from pipeline.params import load_params
+from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
+from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
@@ -29,16 +31,18 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 N, EPOCHS, SNAPSHOT_EVERY = 300, 6, 3
-RUNS = ["aae-0", "aae-1", "vae-0", "vae-1"]
+SEEDS = (0, 1)
 CHANGES = {
     "epochs: 100 ": f"epochs: {EPOCHS} ",
     "snapshot_every: 10 ": f"snapshot_every: {SNAPSHOT_EVERY} ",
     "seeds: [0]": "seeds: [0, 1]",
+    "models: [aae, vae]": "models: [aae, vae, aae_wide]",
     "floor_samples: 100 ": "floor_samples: 5 ",
     "projections: 128 ": "projections: 16 ",
     "manifold_size: 30 ": "manifold_size: 6 ",
 }
-PICTURES = [f"epoch-scatter-{model}" for model in ("aae", "vae")]
+MODELS = ("aae", "vae", "aae_wide")
+PICTURES = [f"epoch-scatter-{model}" for model in MODELS]
 
 
 @pytest.fixture(scope="module")
@@ -51,26 +55,23 @@ def experiment(tmp_path_factory) -> Path:
         for old, new in CHANGES.items():
             assert old in text
             text = text.replace(old, new)
-        Path("params.yaml").write_text(text)
+        Path("params.yaml").write_text(text + WIDE.replace("[12]", "[64]"))
         mnist = read_idx_folder(ROOT / "data/raw/mnist", classes=10)
-        images = mnist.test_images[:N]
-        save_dataset(Dataset(mnist.train_images[:N], mnist.train_labels[:N], images, mnist.test_labels[:N]), DATA)
-        for run in RUNS:
-            train(run, to_inputs(images))
-        for stage in (floor, evaluate, render, summarize, report):
-            for run in RUNS if stage in (evaluate, render) else [None]:
-                model, seed = run.split("-") if run else (None, None)
-                patch.setattr("sys.argv", ["stage", *(["--model", model, "--seed", seed] if run else [])])
-                stage.main()
+        cut = {name: getattr(mnist, name)[:N] for name in ARRAYS}
+        data = replace(mnist, **cut)
+        save_dataset(data, DATA)
+        for recipe in load_params().recipes:
+            for seed in SEEDS:
+                train(recipe, seed, data)
+        run_stages(*ALL)
     return folder
 
 
-def train(run: str, x: torch.Tensor) -> None:
-    """Snapshots, codes, history and timing of a short training on `x`, after which codes and weights are of a
-    training's size: the networks are those of the default experiment."""
-    name, seed = run.split("-")
-    sizes = {"pixels": x.shape[1], "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
-    model = build_model(name, int(seed), **sizes | ({"discriminator_widths": [8]} if name == "aae" else {}))
+def train(recipe: Recipe, seed: int, data: Dataset) -> None:
+    """Snapshots, codes, history and timing of a short training on the test images, after which codes and weights are
+    of a training's size: the networks are those of the default experiment."""
+    x, run = to_inputs(data.test_images), run_name(recipe.name, seed)
+    model = build_model(kind_name(recipe.kind), seed, **recipe.sizes(data.pixels, 2, data.classes))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     codes = []
     for epoch in range(EPOCHS + 1):
@@ -83,8 +84,7 @@ def train(run: str, x: torch.Tensor) -> None:
             optimiser.step()
     CODES.mkdir(parents=True, exist_ok=True)
     np.save(CODES / f"{run}.npy", np.stack(codes))
-    losses = ["discriminator", "generator"] if name == "aae" else ["kl", "loss"]
-    for loss in ["reconstruction", *losses]:
+    for loss in (loss for chart in recipe.kind.loss_charts for loss in chart.lines):
         path = HISTORY / run / f"plots/metrics/{loss}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join([f"step\t{loss}\n", *[f"{epoch}\t{10 / epoch}\n" for epoch in range(1, EPOCHS + 1)]]))
@@ -170,10 +170,10 @@ def test_it_opens_with_the_last_epoch_and_the_verdicts(page, experiment):
     summary, timing = (
         json.loads((experiment / f"results/{name}.json").read_text()) for name in ("summary", "timing_summary")
     )
-    claims = summary["claims"] | timing["claims"]
+    claims = [summary["claims"][name] | timing["claims"][name] for name in ("aae", "aae_wide")]
     verdicts = [element.text.lower() for element in page.find_elements(By.CLASS_NAME, "verdict")]
-    assert verdicts == [claims[name]["verdict"] for name in ("match", "time", "stability")]
-    for model in ("aae", "vae"):
+    assert verdicts == [of_model[name]["verdict"] for of_model in claims for name in ("match", "time", "stability")]
+    for model in MODELS:
         assert page.find_element(By.ID, f"final-manifold-{model}").get_attribute("data-epoch") == str(EPOCHS)
         assert coloured(page, f"final-scatter-{model}") > 100
     assert drawing(page, "final-scatter-aae") != drawing(page, "final-scatter-vae")
@@ -192,7 +192,7 @@ def coloured(driver, name: str) -> int:
 
 
 def test_the_slider_moves_scatter_and_manifold(page):
-    names = [f"epoch-{kind}-{model}" for kind in ("scatter", "manifold") for model in ("aae", "vae")]
+    names = [f"epoch-{kind}-{model}" for kind in ("scatter", "manifold") for model in MODELS]
     seen = {name: [drawing(page, name)] for name in names}
     assert page.find_element(By.ID, "epoch-text").text == f"epoch {EPOCHS}"
     for epoch in range(EPOCHS):
@@ -260,7 +260,7 @@ def test_the_decoder_agrees_with_pytorch(page, experiment):
     limit = page.execute_script("return index.limit")
     line = np.linspace(-limit, limit, 9)
     codes = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2).tolist()
-    for run in ("aae-0", "vae-0"):
+    for run in ("aae-0", "vae-0", "aae_wide-0"):
         images = page.execute_script(
             "const layers = loadDecoder(arguments[0]); return arguments[1].map((z) => [...decode(layers, z)])",
             run,
@@ -351,7 +351,7 @@ def test_curves_tell_their_values(page, experiment):
     value, epoch = outputs[0].split(" at ")
     assert float(value) == pytest.approx(mean, rel=0.006)  # three digits
     assert int(epoch) == EPOCHS - 1
-    assert len(outputs) == 3
+    assert len(outputs) == 4
     assert page.find_element(By.CSS_SELECTOR, ".cursor").is_displayed()
 
 

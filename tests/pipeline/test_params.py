@@ -7,9 +7,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
+from aae.models import kind_names
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
-from pipeline.params import MODELS, json_schema, load_params
-from pipeline.prior import build_prior, prior_of
+from aae.schedules import Schedule
+from pipeline.params import json_schema, load_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,16 +34,16 @@ def edit(tmp_path):
 def test_the_default_experiment_is_the_posts():
     params = load_params(ROOT / "params.yaml")
     assert (params.epochs, params.batch_size, params.code_size) == (100, 128, 2)
-    assert params.aae.encoder_widths == params.aae.decoder_widths == params.aae.discriminator_widths == [512]
-    for optimizer in (
-        params.aae.autoencoder,
-        params.aae.discriminator,
-        params.aae.generator,
-        params.vae.autoencoder,
-    ):
+    aae, vae = params.recipes
+    assert (aae.title, vae.title) == ("AAE", "VAE")
+    for widths in ("encoder_widths", "decoder_widths"):
+        assert getattr(aae.settings, widths) == getattr(vae.settings, widths) == [512]
+    assert aae.settings.discriminator_widths == [512]
+    for optimizer in (aae.settings.autoencoder, aae.settings.discriminator, aae.settings.generator):
+        assert optimizer == vae.settings.autoencoder
         assert optimizer.learning_rate == 0.001
+    assert aae.prior(2, 10) == vae.prior(2, 10) == NormalPrior(2)
     assert (params.render.manifold_size, params.render.manifold_range) == (30, 3.0)
-    assert all(hasattr(params, model) for model in MODELS)
 
 
 def test_the_committed_schema_is_the_readers():
@@ -55,7 +56,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
     bare = [line for line in keys if "#" not in line and not line.rstrip().endswith(":")]
     # Below the models' sections the comment stands once above, with the terms it explains.
     assert {line.split(":")[0].strip() for line in bare} <= {
-        "encoder_widths", "decoder_widths", "discriminator_widths", "learning_rate", "betas",
+        "kind", "std", "encoder_widths", "decoder_widths", "discriminator_widths", "learning_rate", "betas",
     }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("batch_size: 128", "batch_size: 127", "batch_size: input should be a multiple of 2; found 127"),
         ("seeds: [0]", "seeds: []", "seeds: list should have at least 1 item"),
         ("seeds: [0]", "seeds: [-1]", "seeds.0: input should be greater than or equal to 0; found -1"),
-        ("seeds: [0]", "seeds: [3, 3]", "seeds: 3 stands there twice"),
+        ("seeds: [0]", "seeds: [3, 3]", "seeds: 3 is listed twice"),
         ("device: auto", "device: gpu", "device: input should be 'auto', 'cpu' or 'cuda'; found 'gpu'"),
         (
             "precision: float32",
@@ -83,19 +84,39 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "precision: input should be 'float32', 'tf32' or 'bfloat16'; found 'float16'",
         ),
         ("cuda_graph: true", "cuda_graph: 36", "cuda_graph: input should be a valid boolean; found 36"),
+        ("models: [aae, vae]", "models: []", "models: list should have at least 1 item"),
+        ("models: [aae, vae]", "models: [aae, aae]", "models: aae is listed twice"),
+        ("models: [aae, vae]", "models: [aae, vea]", "models: no section vea; there are: aae, vae"),
+        ("models: [aae, vae]", "models: [a-e]", "models.0: string should match pattern"),
+        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'vae'; found 'gan'"),
+        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, vae"),
+        ("epochs: 100", "epochs: 100\nother: {epochs: 3}", "other.kind: missing; allowed here: aae, vae"),
+        ("epochs: 100", "epochs: 100\nrendr: {}", "rendr: unknown key (did you mean render?)"),
         (
-            "name: normal",
-            "name: gauss",
-            "prior.name: input should be 'normal', 'mixture', 'swiss_roll' or 'uniform'; found 'gauss'",
+            "prior:\n    kind: normal",
+            "prior:\n    kind: gauss",
+            "aae.prior.kind: input should be one of 'normal', 'uniform', 'mixture', 'swiss_roll'; found 'gauss'",
         ),
-        ("std: 1.0", "std: .nan", "prior.normal.std: input should be"),
+        ("std: 1.0", "std: .nan", "aae.prior.std: input should be"),
+        ("std: 1.0", "sdt: 1.0", "aae.prior.sdt: unknown key (did you mean std?); allowed here: kind, std"),
         (
-            "turns: 2.0",
-            "turns: 0.0",
-            "prior.swiss_roll.turns: input should be greater than or equal to 0.001",
+            "kind: normal\n    std: 1.0",
+            "kind: swiss_roll\n    turns: 0.0",
+            "aae.prior.turns: input should be greater than or equal to 0.001; found 0.0",
         ),
-        ("labels: false", "labels: 1", "prior.labels: input should be a valid boolean; found 1"),
-        ("labels: false", "labels: true", "prior.labels: prior normal has no classes; allowed here: false"),
+        ("learning_rate: 0.001", "learning_rate: 0", "aae.autoencoder.learning_rate: input should be greater than 0"),
+        (
+            "learning_rate: 0.001",
+            "learning_rate: {start: 1.0, ned: 0.1}",
+            "learning_rate.ned: unknown key (did you mean end?); allowed here: start, end, shape, until",
+        ),
+        (
+            "learning_rate: 0.001",
+            "learning_rate: {start: 1.0, end: 0.0, shape: exponential}",
+            "aae.autoencoder.learning_rate: an exponential schedule needs start and end above 0; found 1.0, 0.0",
+        ),
+        ("labels: false", "labels: 1", "aae.labels: input should be a valid boolean; found 1"),
+        ("labels: false", "labels: true", "aae.labels: prior normal has no classes; allowed here: false"),
         (
             "betas: [0.9, 0.999]",
             "betas: [0.9, 1.0]",
@@ -126,34 +147,67 @@ def test_an_unknown_key_in_a_section_says_what_is_allowed_there(edit):
 
 
 def test_exponents_and_integers_are_numbers(edit):
-    assert edit("learning_rate: 0.001", "learning_rate: 1e-3").aae.autoencoder.learning_rate == 0.001
-    assert edit("std: 1.0", "std: 2").prior.normal.std == 2.0
+    assert edit("learning_rate: 0.001", "learning_rate: 1e-3").recipe("aae").settings.autoencoder.learning_rate == 0.001
+    assert edit("std: 1.0", "std: 2").recipe("aae").settings.prior.std == 2.0
+
+
+def test_a_learning_rate_may_be_a_schedule(edit):
+    params = edit("learning_rate: 0.001", "learning_rate: {start: 0.002, end: 0.0, until: 0.5}")
+    settings = params.recipe("aae").settings
+    assert settings.autoencoder.learning_rate == Schedule(0.002, 0.0, "linear", 0.5)
+    assert settings.generator.learning_rate == 0.001
+
+
+NORMAL = "prior:\n    kind: normal\n    std: 1.0\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "prior"),
+    ("text", "prior"),
     [
-        ("normal", NormalPrior(2, 1.0)),
-        ("mixture", MixturePrior(10, 1.4, 0.5, 0.1)),
-        ("swiss_roll", SwissRollPrior(10, 3.0, 2.0)),
-        ("uniform", UniformPrior(2, 1.0)),
+        ("prior: normal\n", NormalPrior(2, 1.0)),
+        ("prior: {kind: normal, std: 2.5}\n", NormalPrior(2, 2.5)),
+        ("prior: mixture\n", MixturePrior(10, 1.4, 0.5, 0.1)),
+        ("prior: {kind: mixture, radius: 2.0}\n", MixturePrior(10, 2.0, 0.5, 0.1)),
+        ("prior: swiss_roll\n", SwissRollPrior(10, 3.0, 2.0)),
+        ("prior: uniform\n", UniformPrior(2, 1.0)),
     ],
 )
-def test_the_prior_that_the_name_chooses(edit, name, prior):
-    assert build_prior(edit("name: normal", f"name: {name}")) == prior
+def test_the_prior_of_a_model(edit, text, prior):
+    params = edit(NORMAL, text)
+    assert params.recipe("aae").prior(2, 10) == prior
+    assert params.recipe("vae").prior(2, 10) == NormalPrior(2), "each model has its own"
 
 
 @pytest.mark.parametrize("name", ["mixture", "swiss_roll"])
 def test_priors_of_two_dimensions_need_a_code_of_two(edit, name):
-    with pytest.raises(InputError, match=f"code_size: prior {name} needs 2; found 3$"):
-        edit("code_size: 2", "code_size: 3", "name: normal", f"name: {name}")
+    with pytest.raises(InputError, match=f"aae.prior: {name} needs code_size 2; found 3$"):
+        edit("code_size: 2", "code_size: 3", NORMAL, f"prior: {name}\n")
 
 
-@pytest.mark.parametrize("name", ["normal", "mixture", "swiss_roll", "uniform"])
-def test_the_vae_always_has_the_normal_prior(edit, name):
-    params = edit("name: normal", f"name: {name}", "std: 1.0 ", "std: 2.5 ")
-    assert prior_of("vae", params) == NormalPrior(2, 2.5)
-    assert prior_of("aae", params) == build_prior(params)
+def test_the_vae_always_has_a_normal_prior(edit):
+    with pytest.raises(InputError, match=r"vae.prior.kind: input should be 'normal'; found 'uniform'"):
+        edit(f"kind: vae\n  {NORMAL}", "kind: vae\n  prior: {kind: uniform}\n")
+
+
+def test_two_recipes_of_one_kind_and_a_section_that_is_not_trained(edit):
+    section = (
+        "\naae_wide:\n  kind: aae\n" + (ROOT / "params.yaml").read_text().split("  kind: aae\n")[1].split("\n\n")[0]
+    )
+    params = edit("models: [aae, vae]", f"models: [aae, aae_wide]\n{section.replace('[512]', '[64]')}\n")
+    first, second = params.recipes
+    assert first.kind is second.kind
+    assert (first.title, second.title) == ("AAE", "AAE wide")
+    assert (first.settings.encoder_widths, second.settings.encoder_widths) == ([512], [64])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "nothing"), ("# only\n", "nothing"), ("3\n", "3"), ("[1]\n", r"\[1\]")]
+)
+def test_a_file_that_is_no_mapping(tmp_path, text, found):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"params.yaml: must be a mapping of parameters; found {found}$"):
+        load_params(path)
 
 
 def test_missing_file(tmp_path):
@@ -161,8 +215,8 @@ def test_missing_file(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
-def test_schema_refuses_what_the_reader_refuses():
+def test_schema_knows_every_key_and_every_kind():
     schema = json.loads(json_schema())
     content = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    assert set(schema["required"]) == set(content)
-    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == set(content) - {"aae", "vae"}
+    assert set(schema["additionalProperties"]["discriminator"]["mapping"]) == set(kind_names())

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aae.data import load_dataset
+from aae.data import ARRAYS, load_dataset
 from aae.idx import IDX_FILES
 from pipeline import prepare
 from tests.pipeline.conftest import idx
@@ -47,9 +47,10 @@ def test_real_mnist(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepare.main()
     dataset = load_dataset(Path("data/prepared"))
-    assert dataset.train_images.shape == (60000, 28, 28)
-    assert dataset.test_images.shape == (10000, 28, 28)
-    assert {a.dtype for a in vars(dataset).values()} == {np.dtype(np.uint8)}
+    assert dataset.train_images.shape == (60000, 28, 28, 1)
+    assert dataset.test_images.shape == (10000, 28, 28, 1)
+    assert {getattr(dataset, name).dtype for name in ARRAYS} == {np.dtype(np.uint8)}
+    assert (dataset.shape, dataset.pixels, dataset.class_names) == ((28, 28, 1), 784, tuple("0123456789"))
     # The known class counts of MNIST's training and test labels.
     assert np.bincount(dataset.train_labels).tolist() == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
@@ -74,8 +75,8 @@ def test_real_mnist(tmp_path, monkeypatch):
 def test_raw_files_of_any_image_size(workspace):
     prepare.main()
     dataset = load_dataset(Path("data/prepared"))
-    assert dataset.train_images.shape == (7, 5, 3)
-    assert idx(dataset.train_images) == (workspace / "raw/train-images-idx3-ubyte").read_bytes()
+    assert dataset.train_images.shape == (7, 5, 3, 1)
+    assert idx(dataset.train_images[..., 0]) == (workspace / "raw/train-images-idx3-ubyte").read_bytes()
 
 
 def edit_header(offset: int, value: bytes):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import report
-from tests.pipeline.tiny_runs import ALL, EPOCHS, ROOT, RUNS, failure, run_stages
+from tests.pipeline.tiny_runs import ALL, EPOCHS, ROOT, RUNS, failure, run_stages, write_inputs
 
 
 def test_the_report_and_its_pictures(workspace):
@@ -26,7 +26,7 @@ def test_every_link_of_the_report_leads_to_a_file(workspace):
     """Those of the results; the documentation is in the repository."""
     for name, pattern in (("index.html", r'href="(\.\./[^"]*)"'), ("report.md", r"\]\((\.\./[^)]*)\)")):
         found = re.findall(pattern, (Path("report") / name).read_text())
-        assert len(found) == 3 + 4 * len(RUNS) + 1
+        assert len(found) == 2 + 2 + 4 * len(RUNS) + 1
         for link in found:
             base = ROOT if link.startswith("../docs/") else workspace
             assert (base / link.removeprefix("../")).is_file(), link
@@ -45,6 +45,33 @@ def test_the_page_tells_the_timing_and_no_other_time(workspace, monkeypatch):
     assert Path("report/index.html").read_text() == before
     assert after != before
     assert after.replace("7654.5", "12.0") == before
+
+
+def test_three_models(three):
+    """The claims' texts, the pictures and the table are of each."""
+    markdown, page = Path("report/report.md").read_text(), Path("report/index.html").read_text()
+    pictures = {path.name for path in Path("report").glob("*.png")}
+    assert pictures == {f"{run}-{kind}.png" for run in (*RUNS, "aae_wide-0") for kind in ("scatter", "manifold")}
+    assert "and those of AAE wide " in markdown
+    for name in ("AAE", "AAE wide"):
+        assert f"### {name} compared with VAE\n" in markdown
+        assert f"> {name}, seed 0</label>" in page
+    assert "| Measure | Better | AAE | VAE, samples of q(z\\|x) | VAE, means of q(z\\|x) | AAE wide |" in markdown
+    assert 'id="decoder-aae_wide-0"' in page
+    assert "aae_wide.encoder_widths</dt><dd>12<" in page
+
+
+@pytest.mark.parametrize("models", [("aae",), ("vae",), ("aae_wide", "aae")])
+def test_no_pair_to_compare(tmp_path, monkeypatch, models):
+    monkeypatch.chdir(tmp_path)
+    write_inputs(models=models)
+    run_stages(*ALL)
+    markdown, page = Path("report/report.md").read_text(), Path("report/index.html").read_text()
+    assert "There are no verdicts on claims: " in markdown
+    assert "There are no verdicts on claims: " in page
+    assert "compared with" not in markdown
+    listed = {name for name in ("aae", "vae", "aae_wide") if f"<dt>{name}.kind</dt>" in page}
+    assert listed == set(models), "parameters of models that are not trained are not listed"
 
 
 def test_the_page_tells_the_commit(fresh):
@@ -75,7 +102,7 @@ def test_the_page_tells_the_commit(fresh):
         "results/codes/vae-0.npy",
         "results/curves/vae-0.csv",
         "results/figures/aae-0/manifold-004.png",
-        "results/floor.json",
+        "results/floor/vae.json",
         "results/history/vae-0",
         "results/match/aae-0.csv",
         "results/metrics/aae-0.json",

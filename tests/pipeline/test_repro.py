@@ -31,7 +31,8 @@ def leave_as_committed(repository):
 
 
 def ran_stages(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '([^']+)'", output))
+    """All that ran but `device`, which always does."""
+    return set(re.findall(r"Running stage '([^']+)'", output)) - {"device"}
 
 
 def stages_of_a_new_seed(seed: int) -> set[str]:
@@ -74,7 +75,8 @@ def test_everything_but_snapshots_pictures_and_data_is_in_git(repository):
         "results/metrics/aae-0.json",
         "results/curves/vae-0.csv",
         "results/match/vae-0.csv",
-        "results/floor.json",
+        "results/floor/aae.json",
+        "results/device.json",
         "results/summary.json",
         "results/timing/aae-0.json",
     } <= set(tracked)
@@ -167,7 +169,7 @@ def test_control_c_stops_all_runs_side_by_side(repository):
     assert "Traceback" not in output
     for run in ("aae-0", "vae-0"):
         assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` goes on from there", output)
-    assert "floor" not in ran_stages(output)
+    assert "floor@aae" not in ran_stages(output)
     repository.run("rm", "-r", "scratch")
     repository.run("dvc", "checkout", "--force")  # what the interrupted runs have published is nowhere else
 
@@ -181,6 +183,29 @@ def test_a_models_parameter_retrains_that_model_only(repository):
     repository.edit("discriminator_widths: [16]", "discriminator_widths: [8]")
     stages = ran_stages(repository.run("dvc", "repro"))
     assert {stage for stage in stages if stage.startswith("train")} == {"train@aae-0"}
+
+
+def test_a_models_prior_is_the_parameter_of_that_model_only(repository):
+    """The name of a prior alone is enough on the command line."""
+    stages = ran_stages(repository.run("dvc", "exp", "run", "-S", "aae.prior=mixture", "-S", "aae.labels=true"))
+    assert "train@aae-0" in stages
+    assert not any(stage.endswith(("@vae-0", "@vae")) for stage in stages)
+
+
+def test_another_device_is_another_training(repository):
+    """What is kept of one device is not taken for another's, although `device: auto` is the same."""
+    found = repository.root / "results/device.json"
+    assert json.loads(found.read_text()) == {"device": "cpu"}
+    found.write_text('{"device": "cuda", "name": "another"}\n')
+    status = repository.run("dvc", "status", "train@aae-0")
+    assert "results/device.json" in status
+
+
+def test_another_version_of_a_library_is_another_training(repository):
+    path = repository.root / "requirements.txt"
+    path.write_text(path.read_text().replace("torch==", "torch==1"))
+    for stage in ("train@aae-0", "evaluate@vae-0", "floor@aae", "render@aae-0"):
+        assert "requirements.txt" in repository.run("dvc", "status", stage)
 
 
 def test_an_experiment_in_a_fresh_checkout(repository):

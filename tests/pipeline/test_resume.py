@@ -6,11 +6,13 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from aae.checkpoints import load_checkpoint, save_checkpoint
 from tests.pipeline.conftest import Repository
 
 TRAIN = [sys.executable, "-m", "pipeline.train", "--model", "aae", "--seed", "0"]
@@ -25,7 +27,7 @@ def repository(small_repository, tmp_path_factory) -> Repository:
     repository = Repository(root)
     repository.edit("epochs: 2 ", "epochs: 200 ")
     repository.edit("snapshot_every: 1 ", "snapshot_every: 5 ")
-    repository.run("dvc", "repro", "-q", "prepare")
+    repository.run("dvc", "repro", "-q", "prepare", "device")
     return repository
 
 
@@ -82,6 +84,26 @@ def test_control_c_ends_with_one_line_and_a_checkpoint(repository, uninterrupted
     assert not (repository.root / "scratch/aae-0").exists()
 
 
+def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
+    """The seconds before the interruption count for the epoch that was interrupted, and for no other."""
+    for _ in range(50):  # until the signal comes within an epoch, of five iterations
+        status, output = interrupt(repository, signal.SIGINT, 0.01)
+        if status == 0:  # it was done before
+            continue
+        checkpoint = load_checkpoint(checkpoints(repository.root)[-1].parent)
+        if checkpoint.step % 5:
+            break
+    assert checkpoint.step % 5, output
+    assert checkpoint.notes["spent"] > 0
+    long_ago = replace(checkpoint, notes=checkpoint.notes | {"spent": 1000.0})
+    save_checkpoint(checkpoints(repository.root)[-1].parent, long_ago)
+    assert f"going on after iteration {checkpoint.step} " in repository.run(*TRAIN)
+    timing = json.loads((repository.root / "results/timing/aae-0.json").read_text())
+    assert 1000 <= timing["seconds"] < 2000
+    assert timing["seconds_per_epoch"] < 1000, "the median over epochs, of which one was interrupted"
+    assert results(repository.root) == uninterrupted
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kill_at_random_moments(repository, uninterrupted, kills):
     moments = random.Random(kills)
@@ -128,12 +150,12 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
 
 def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, uninterrupted):
     interrupt(repository, signal.SIGKILL, 0)
-    repository.edit("std: 1.0 ", "std: 2.0 ")
+    repository.edit("std: 1.0\n", "std: 2.0\n")
     try:
         assert "going on" not in repository.run(*TRAIN)
         assert results(repository.root) != uninterrupted
     finally:
-        repository.edit("std: 2.0 ", "std: 1.0 ")
+        repository.edit("std: 2.0\n", "std: 1.0\n")
     assert "going on after iteration" in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 

@@ -1,4 +1,4 @@
-"""Tiny runs of both models, as stage `train` would leave them, and the stages after it called in this process."""
+"""Tiny runs of every model, as stage `train` would leave them, and the stages after it called in this process."""
 
 import csv
 import json
@@ -10,10 +10,11 @@ import pytest
 
 from aae.backprop_cpu import forward
 from aae.data import Dataset, save_dataset
-from aae.models import build_model, to_inputs
+from aae.models import build_model, kind_name, to_inputs
 from aae.snapshots import save_snapshot
 from pipeline import evaluate, floor, render, report, summarize
 from pipeline.cli import run_stage
+from pipeline.params import load_params
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = [0, 2, 4]
@@ -23,57 +24,80 @@ CHANGES = {
     "epochs: 100 ": "epochs: 4 ",
     "snapshot_every: 10 ": "snapshot_every: 2 ",
     "batch_size: 128 ": "batch_size: 4 ",
+    "[512]": "[8]",
     "cells: 20 ": "cells: 3 ",
     "projections: 128 ": "projections: 8 ",
     "floor_samples: 100 ": "floor_samples: 5 ",
     "manifold_size: 30 ": "manifold_size: 4 ",
 }
 
+# A second recipe of the kind aae.
+WIDE = """
+aae_wide:
+  kind: aae
+  prior: normal
+  labels: false
+  encoder_widths: [12]
+  decoder_widths: [12]
+  discriminator_widths: [8]
+  autoencoder: {learning_rate: 0.001, betas: [0.9, 0.999]}
+  discriminator: {learning_rate: 0.001, betas: [0.9, 0.999]}
+  generator: {learning_rate: 0.001, betas: [0.9, 0.999]}
+"""
 
-def write_inputs(code_size: int = 2, seeds: tuple = (0,), changes: dict | None = None) -> None:
+
+def write_inputs(
+    code_size: int = 2, seeds: tuple = (0,), changes: dict | None = None, models: tuple = ("aae", "vae")
+) -> None:
     """What the stages before leave in the working folder: 40 test images of 5 x 3 pixels and a run of each model.
 
-    Epoch e of a run is a model as it is initialised from 10 * seed + e, so every epoch has its own codes.
+    Epoch e of a run is a model as it is initialised from 10 * seed + e, so every epoch has its own codes. `aae_wide`
+    may be among the models.
     """
     text = (ROOT / "params.yaml").read_text()
-    edits = {"code_size: 2 ": f"code_size: {code_size} ", "seeds: [0] ": f"seeds: {list(seeds)} "}
+    edits = {
+        "code_size: 2 ": f"code_size: {code_size} ",
+        "seeds: [0] ": f"seeds: {list(seeds)} ",
+        "models: [aae, vae]": f"models: [{', '.join(models)}]",
+    }
     for old, new in (CHANGES | edits | (changes or {})).items():
         assert old in text
         text = text.replace(old, new)
-    Path("params.yaml").write_text(text)
+    Path("params.yaml").write_text(text + (WIDE if "aae_wide" in models else ""))
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (60, 5, 3)).astype(np.uint8)
+    images = random.integers(0, 256, (60, 5, 3, 1)).astype(np.uint8)
     labels = (np.arange(60) % 10).astype(np.uint8)
-    save_dataset(Dataset(images[:20], labels[:20], images[20:], labels[20:]), Path("data/prepared"))
-    for name, seed in ((name, seed) for name in ("aae", "vae") for seed in seeds):
-        run = f"{name}-{seed}"
-        sizes = {"pixels": 15, "code_size": code_size, "encoder_widths": [8], "decoder_widths": [8]}
-        if name == "aae":
-            sizes |= {"discriminator_widths": [8], "label_classes": 10 if "labels: true" in text else 0}
-        models = [build_model(name, 10 * seed + epoch, **sizes).requires_grad_(False) for epoch in range(5)]
+    data = Dataset(images[:20], labels[:20], images[20:], labels[20:], tuple("0123456789"))
+    save_dataset(data, Path("data/prepared"))
+    params = load_params()
+    for recipe, seed in ((recipe, seed) for recipe in params.recipes for seed in seeds):
+        run = f"{recipe.name}-{seed}"
+        sizes = recipe.sizes(data.pixels, code_size, data.classes)
+        models = [build_model(kind_name(recipe.kind), 10 * seed + epoch, **sizes) for epoch in range(5)]
         for epoch in EPOCHS:
             save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch])
         Path("results/codes").mkdir(exist_ok=True)
-        codes = [forward(model.encoder, to_inputs(images[20:])).numpy() for model in models]
+        codes = [forward(model.requires_grad_(False).encoder, to_inputs(images[20:])).numpy() for model in models]
         np.save(f"results/codes/{run}.npy", np.stack(codes))
         Path("results/timing").mkdir(exist_ok=True)
-        seconds = 3.0 + seed if name == "aae" else 2.0
+        seconds = 2.0 if recipe.name == "vae" else 3.0 + seed
         Path(f"results/timing/{run}.json").write_text(
             json.dumps({"seconds": 4 * seconds, "seconds_per_epoch": seconds, "device": "a processor"})
         )
         history = Path(f"results/history/{run}/plots/metrics")
         history.mkdir(parents=True)
-        losses = ["discriminator", "generator"] if name == "aae" else ["kl", "loss"]
-        for loss in ["reconstruction", *losses]:
+        for loss in (loss for chart in recipe.kind.loss_charts for loss in chart.lines):
             rows = [f"{epoch}\t{10 / epoch}" for epoch in range(1, 5)]
             (history / f"{loss}.tsv").write_text("\n".join([f"step\t{loss}", *rows]) + "\n")
 
 
-def run_stages(*stages, seeds: tuple = (0,)) -> None:
-    """Calls the stages in this process, those of a run for every run."""
-    of_runs = [["--model", model, "--seed", str(seed)] for model in ("aae", "vae") for seed in seeds]
+def run_stages(*stages) -> None:
+    """Calls the stages in this process, those of a run for every run and the floor for every model."""
+    params = load_params()
+    of_models = [["--model", model] for model in params.models]
+    of_runs = [["--model", model, "--seed", str(seed)] for model in params.models for seed in params.seeds]
     for stage in stages:
-        for arguments in of_runs if stage in (evaluate, render) else [[]]:
+        for arguments in {floor: of_models, evaluate: of_runs, render: of_runs}.get(stage, [[]]):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", ["stage", *arguments])
                 run_stage(stage.main)

@@ -1,0 +1,236 @@
+"""The adversarial autoencoder (Makhzani et al., arXiv 1511.05644, section 2), trained as in the post."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from aae.errors import InputError
+from aae.flops import autoencoder_flops, forward, input_gradients, weight_gradients
+from aae.models import Autoencoder, LossChart, mlp
+from aae.ops import Stream, assemble_discriminator_batch
+from aae.priors import Prior
+from aae.settings import AdamSettings, PriorSettings, Widths
+from aae.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class AAESettings:
+    """What a section of the kind `aae` holds."""
+
+    prior: Annotated[PriorSettings, "the prior p(z): a name, or a mapping with its kind and parameters"]
+    labels: Annotated[bool, "the discriminator sees labels, and each class has its own part of the prior"]
+    encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
+    decoder_widths: Annotated[Widths, "widths of the decoder's hidden layers"]
+    discriminator_widths: Annotated[Widths, "widths of the discriminator's hidden layers"]
+    autoencoder: Annotated[AdamSettings, "reconstruction step: encoder and decoder"]
+    discriminator: Annotated[AdamSettings, "discriminator step"]
+    generator: Annotated[AdamSettings, "generator step: the encoder against the discriminator"]
+
+
+class AAE(Autoencoder):
+    """Adversarial autoencoder with a deterministic encoder.
+
+    The discriminator takes codes, each followed by `label_classes` one-hot columns of its label (section 2.3), if any,
+    and gives the logit of their class: 1 is `prior`, 0 is `encoded`.
+    """
+
+    Settings = AAESettings
+    title = "AAE"
+    long_title = "adversarial autoencoder"
+    compared_with = "vae"
+    loss_charts: ClassVar = (
+        LossChart("Reconstruction in training", "nats per image", {"reconstruction": ""}),
+        LossChart(
+            "Discriminator against encoder",
+            "cross-entropy in nats, in training",
+            {"discriminator": "discriminator", "generator": "encoder"},
+            level=("ln 2: undecided", log(2)),
+        ),
+    )
+
+    def __init__(
+        self,
+        pixels: int,
+        code_size: int,
+        encoder_widths: Sequence[int],
+        decoder_widths: Sequence[int],
+        discriminator_widths: Sequence[int],
+        label_classes: int = 0,
+    ):
+        sizes = {
+            "pixels": pixels,
+            "code_size": code_size,
+            "encoder_widths": list(encoder_widths),
+            "decoder_widths": list(decoder_widths),
+            "discriminator_widths": list(discriminator_widths),
+            "label_classes": label_classes,
+        }
+        super().__init__(sizes, encoder_outputs=code_size)
+        self.label_classes = label_classes
+        self.discriminator = mlp(code_size + label_classes, *discriminator_widths, 1)
+
+    @classmethod
+    def sizes_of(cls, settings: AAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
+        return {
+            "pixels": pixels,
+            "code_size": code_size,
+            "encoder_widths": settings.encoder_widths,
+            "decoder_widths": settings.decoder_widths,
+            "discriminator_widths": settings.discriminator_widths,
+            "label_classes": classes if settings.labels else 0,
+        }
+
+    @classmethod
+    def prior(cls, settings: AAESettings, code_size: int, classes: int) -> Prior:
+        return settings.prior.build(code_size, classes)
+
+    @classmethod
+    def check(cls, settings: AAESettings, code_size: int) -> None:
+        prior = settings.prior.build(code_size, classes=1)
+        if prior.dim != code_size:
+            raise InputError(f"prior: {prior.kind} needs code_size {prior.dim}; found {code_size}")
+        if settings.labels and not prior.classes:
+            raise InputError(f"labels: prior {prior.kind} has no classes; allowed here: false")
+
+    def trainer(
+        self, settings: AAESettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any
+    ) -> "AAETrainer":
+        return AAETrainer(
+            self,
+            images,
+            prior,
+            autoencoder=settings.autoencoder,
+            discriminator=settings.discriminator,
+            generator=settings.generator,
+            labels=labels if settings.labels else None,
+            **training,
+        )
+
+    def iteration_flops(self, batch_size: int) -> int:
+        encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
+        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
+        discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]
+        discriminator_step = batch_size // 2 * forward(encoder) + batch_size * (
+            forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
+        )
+        generator_step = batch_size * (
+            forward(encoder)
+            + forward(discriminator)
+            + input_gradients(discriminator, to_inputs=True)
+            + weight_gradients(encoder)
+            + input_gradients(encoder)
+        )
+        return batch_size * autoencoder_flops(encoder, decoder) + discriminator_step + generator_step
+
+
+class AAETrainer(Trainer):
+    """The algorithm box of the paper, section 2, with the settings of the post.
+
+    An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
+    drawn with replacement. With `labels`, int64 [N], the discriminator sees each code with its label, and the prior's
+    samples with their class (section 2.3). The other arguments are `Trainer`'s.
+    """
+
+    losses = ("reconstruction", "discriminator", "generator")
+
+    def __init__(
+        self,
+        model: AAE,
+        images: Tensor,
+        prior: Prior,
+        *,
+        autoencoder: AdamSettings,
+        discriminator: AdamSettings,
+        generator: AdamSettings,
+        labels: Tensor | None = None,
+        **training: Any,
+    ):
+        super().__init__(model, images, **training)
+        self.prior, self.labels = prior, labels
+        encoder, decoder, discriminator_network = map(self.add_network, ("encoder", "decoder", "discriminator"))
+        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", autoencoder)
+        self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", autoencoder)
+        self.discriminator_adam = self.add_optimizer("discriminator_adam", "discriminator", discriminator)
+        self.generator_adam = self.add_optimizer("generator_adam", "encoder", generator)
+
+        n, half = self.batch_size, self.batch_size // 2
+        self.minibatch = self.new_minibatch(n)  # of the reconstruction step
+        self.adversarial_minibatch = self.new_minibatch(half + n)  # the discriminator's rows, the generator's
+        self.discriminator_minibatch = tuple(tensor[:half] for tensor in self.adversarial_minibatch)
+        self.generator_minibatch = tuple(tensor[half:] for tensor in self.adversarial_minibatch)
+        columns = model.discriminator[0].in_features
+        self.discriminator_batch = tuple(torch.empty(2 * half, size, device=images.device) for size in (columns, 1))
+
+        self.encoder_pass = self.passes.Pass(encoder, n)
+        self.decoder_pass = self.passes.Pass(decoder, n)
+        self.adversarial_encoder_pass = self.passes.Pass(encoder, half + n)
+        self.discriminator_pass = self.passes.Pass(discriminator_network, 2 * half)
+        self.generator_pass = self.passes.Pass(discriminator_network, n)  # through the discriminator to the codes
+
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
+        reconstruction = self.reconstruction_step(step)
+        for_discriminator, for_generator = self.encode_minibatches(step)
+        return (
+            reconstruction,
+            self.discriminator_step(step, *for_discriminator),
+            self.generator_step(step, *for_generator),
+        )
+
+    def reconstruction_step(self, step: int | Tensor) -> Tensor | float:
+        """Encoder and decoder towards the images; returns nats per image.
+
+        What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
+        """
+        images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
+        logits = self.decoder_pass.forward(self.encoder_pass.forward(images))
+        loss, grad_logits = self.passes.cross_entropy(logits, images, images.numel())
+        grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        self.encoder_pass.backward(grad_codes)
+        self.decoder_adam.update(step, self.decoder_pass)
+        self.encoder_adam.update(step, self.encoder_pass)
+        return loss * self.model.pixels
+
+    def encode_minibatches(
+        self, step: int | Tensor
+    ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """Codes of half a batch for the discriminator step and of a batch for the generator step, each with its labels.
+
+        Each step has a minibatch of its own; the first leaves the encoder as it is, so one pass encodes both.
+        """
+        self.draw(self.discriminator_minibatch, step, Stream.DISCRIMINATOR)
+        self.draw(self.generator_minibatch, step, Stream.GENERATOR)
+        images, indices = self.adversarial_minibatch
+        sizes = len(self.discriminator_minibatch[0]), len(self.generator_minibatch[0])
+        codes = self.adversarial_encoder_pass.forward(images).split(sizes)
+        labels = (None, None) if self.labels is None else self.labels[indices].split(sizes)
+        return (codes[0], labels[0]), (codes[1], labels[1])
+
+    def discriminator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
+        """The discriminator towards telling `codes` (target 0) from as many samples of the prior (target 1)."""
+        batch, targets = assemble_discriminator_batch(
+            codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels, out=self.discriminator_batch
+        )
+        loss, grad_logits = self.passes.cross_entropy(self.discriminator_pass.forward(batch), targets, len(batch))
+        self.discriminator_pass.backward(grad_logits)
+        self.discriminator_adam.update(step, self.discriminator_pass)
+        return loss
+
+    def generator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
+        """The encoder towards `codes` that the discriminator, which stays as it is, takes for samples of the prior."""
+        batch = codes
+        if labels is not None:
+            batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
+        loss, grad_logits = self.passes.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
+        grad_codes = self.generator_pass.backward(grad_logits, grad_inputs=True)
+        if labels is not None:
+            grad_codes = grad_codes[:, : self.model.code_size].contiguous()
+        self.adversarial_encoder_pass.backward(grad_codes)
+        self.generator_adam.update(step, self.adversarial_encoder_pass)
+        return loss
+
+
+MODEL = AAE

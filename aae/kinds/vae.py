@@ -1,0 +1,128 @@
+"""The variational autoencoder (Kingma & Welling, arXiv 1312.6114): q(z|x) is a Gaussian with diagonal covariance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from aae.flops import autoencoder_flops
+from aae.models import Autoencoder, CodesKind, LossChart
+from aae.ops import Stream, sample_prior
+from aae.priors import NormalPrior
+from aae.settings import AdamSettings, NormalSettings, Widths
+from aae.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class VAESettings:
+    """What a section of the kind `vae` holds."""
+
+    prior: Annotated[NormalSettings, "the prior p(z), N(0, std² I)"]
+    encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
+    decoder_widths: Annotated[Widths, "widths of the decoder's hidden layers"]
+    autoencoder: Annotated[AdamSettings, "encoder and decoder"]
+
+
+class VAE(Autoencoder):
+    """Variational autoencoder; the encoder gives mean and log-variance of q(z|x).
+
+    An image has two codes. The means of q(z|x) are what the pictures show; samples of q(z|x), one an image, are
+    distributed as the aggregated posterior q(z).
+    """
+
+    Settings = VAESettings
+    title = "VAE"
+    long_title = "variational autoencoder"
+    codes_kinds = (
+        CodesKind("", "means", "means of q(z|x)", "one code per image, its average"),
+        CodesKind("_sampled", "samples", "samples of q(z|x)", "one code drawn for each image"),
+    )
+    aggregated = "_sampled"
+    loss_charts: ClassVar = (
+        LossChart("Reconstruction in training", "nats per image", {"reconstruction": ""}),
+        LossChart("Divergence of q(z|x) from the prior", "nats per image, in training", {"kl": ""}),
+    )
+
+    def __init__(self, pixels: int, code_size: int, encoder_widths: Sequence[int], decoder_widths: Sequence[int]):
+        sizes = {
+            "pixels": pixels,
+            "code_size": code_size,
+            "encoder_widths": list(encoder_widths),
+            "decoder_widths": list(decoder_widths),
+        }
+        super().__init__(sizes, encoder_outputs=2 * code_size)
+
+    @classmethod
+    def sizes_of(cls, settings: VAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
+        return {
+            "pixels": pixels,
+            "code_size": code_size,
+            "encoder_widths": settings.encoder_widths,
+            "decoder_widths": settings.decoder_widths,
+        }
+
+    @classmethod
+    def prior(cls, settings: VAESettings, code_size: int, classes: int) -> NormalPrior:
+        """Always the normal one, because the Kullback-Leibler divergence from it is known in closed form."""
+        return NormalPrior(code_size, settings.prior.std)
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), each [n, code_size], for images in [0, 1], float [n, pixels]."""
+        mean, log_variance = self.encoder(images).chunk(2, dim=1)
+        return mean, log_variance
+
+    def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        mean, log_variance = outputs.chunk(2, dim=1)
+        std = torch.exp(log_variance.double() / 2).float()  # in float32, processors differ in its last bit
+        return {"": mean, "_sampled": mean + std * noise}
+
+    def trainer(
+        self, settings: VAESettings, images: Tensor, labels: Tensor, prior: NormalPrior, **training: Any
+    ) -> "VAETrainer":
+        return VAETrainer(self, images, prior, autoencoder=settings.autoencoder, **training)
+
+    def iteration_flops(self, batch_size: int) -> int:
+        encoder = [self.pixels, *self.sizes["encoder_widths"], 2 * self.code_size]
+        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
+        return batch_size * autoencoder_flops(encoder, decoder)
+
+
+class VAETrainer(Trainer):
+    """One step an iteration down the negative evidence lower bound; the arguments are `Trainer`'s.
+
+    The expectation over q(z|x) is of one sample per image, by the reparameterisation trick (section 2.4).
+    """
+
+    losses = ("loss", "reconstruction", "kl")
+
+    def __init__(self, model: VAE, images: Tensor, prior: NormalPrior, *, autoencoder: AdamSettings, **training: Any):
+        super().__init__(model, images, **training)
+        self.prior, self.unit_normal = prior, NormalPrior(model.code_size)
+        encoder, decoder = self.add_network("encoder"), self.add_network("decoder")
+        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", autoencoder)
+        self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", autoencoder)
+        self.minibatch = self.new_minibatch(self.batch_size)
+        self.noise = torch.empty(self.batch_size, model.code_size, device=images.device)
+        self.encoder_pass = self.passes.Pass(encoder, self.batch_size)
+        self.decoder_pass = self.passes.Pass(decoder, self.batch_size)
+
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
+        """See `Trainer.iteration`; the losses are in nats per image."""
+        images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
+        noise = sample_prior(
+            self.unit_normal, len(images), seed=self.seed, step=step, stream=Stream.NOISE, out=self.noise
+        )
+        posterior = self.encoder_pass.forward(images)
+        logits = self.decoder_pass.forward(self.passes.sample_posterior(posterior, noise))
+        reconstruction, grad_logits = self.passes.cross_entropy(logits, images, len(images))
+        grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        kl, grad_posterior = self.passes.kl_to_normal(posterior, noise, grad_codes, self.prior.std)
+        self.encoder_pass.backward(grad_posterior)
+        self.decoder_adam.update(step, self.decoder_pass)
+        self.encoder_adam.update(step, self.encoder_pass)
+        return reconstruction + kl, reconstruction, kl
+
+
+MODEL = VAE

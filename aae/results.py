@@ -1,0 +1,161 @@
+"""What the report is made from: the results of every run, and the models that they are of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from aae.charts import Line
+from aae.models import CodesKind, Recipe
+from aae.priors import Prior
+
+COLOURS = 6  # the classes model-0 to model-5 in aae/page/style.css
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one recipe and seed."""
+
+    recipe: Recipe
+    seed: int
+    metrics: dict  # of the last snapshot
+    curves: list[dict[str, float]]  # a row a snapshot
+    match: list[dict[str, float]]  # a row an epoch
+    history: dict[str, Line]  # of each loss
+    timing: dict
+    codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
+    snapshots: Mapping[int, Path]  # epoch -> file
+    figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}-{self.seed}"
+
+    @property
+    def last_epoch(self) -> int:
+        return int(self.curves[-1]["epoch"])
+
+    def curve(self, column: str, first_epoch: int = 0) -> Line:
+        """A column of the rows an epoch, or where these lack it, of the rows a snapshot, from an epoch on."""
+        rows = self.match if column in self.match[0] else self.curves
+        return [(row["epoch"], row[column]) for row in rows if row["epoch"] >= first_epoch]
+
+    def measured(self, part: str, key: str) -> float | None:
+        """A measure of the last snapshot, if there is one; `part` is dotted."""
+        found = self.metrics
+        for name in part.split("."):
+            found = found.get(name, {})
+        return found.get(key)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the report tells."""
+
+    runs: list[Run]  # of each recipe the same seeds in the same order
+    code_size: int
+    classes: int  # how many labels there are
+    cells: int  # per axis
+    projections: int
+    manifold_size: int
+    manifold_range: float
+    parameters: dict  # as in params.yaml, to be listed
+    floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
+    claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
+    commit: str = "unknown"
+    links: list[str] = field(default_factory=list)  # to files with the numbers, as seen from the report
+
+    @cached_property
+    def models(self) -> list["Model"]:
+        recipes = {run.recipe.name: run.recipe for run in self.runs}
+        return [
+            Model(
+                place,
+                recipe,
+                [run for run in self.runs if run.recipe.name == name],
+                recipe.prior(self.code_size, self.classes),
+                self.floor[name],
+            )
+            for place, (name, recipe) in enumerate(recipes.items())
+        ]
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(run.seed for run in self.runs))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A recipe and its runs; `place` counts the recipes."""
+
+    place: int
+    recipe: Recipe
+    runs: list[Run]
+    prior: Prior
+    floor: dict
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def first_run(self) -> str:
+        return self.runs[0].name
+
+    @property
+    def title(self) -> str:
+        return self.recipe.title
+
+    @property
+    def long_title(self) -> str:
+        """In words, with the title where that says more than the kind."""
+        kind = self.recipe.kind
+        return kind.long_title if self.title == kind.title else f"{kind.long_title} ({self.title})"
+
+    @property
+    def style(self) -> str:
+        """The CSS class that gives its colour."""
+        return f"model-{self.place % COLOURS}"
+
+    @property
+    def encoded(self) -> str:
+        """What the pictures show of the encoder."""
+        return self.recipe.pictured.title or "codes"
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A kind of codes of a model: the primary ones are distributed as q(z)."""
+
+    model: Model
+    kind: CodesKind
+
+    @property
+    def primary(self) -> bool:
+        return self.kind == self.model.recipe.aggregated
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.title}, {self.kind.title}" if self.kind.title else self.model.title
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the measures are between a prior and samples of it; models with the same floor share one.
+
+    `prior` says in a few words which it is, where there are several.
+    """
+
+    prior: str
+    parts: dict  # `codes` and `train`, as in `Results.floor`
+
+    @property
+    def name(self) -> str:
+        return f"true prior samples, {self.prior}" if self.prior else "true prior samples"
+
+    def level(self, part: str, key: str) -> dict[str, float] | None:
+        """Mean, low and high of a measure of codes, if the floor has it."""
+        found = {"codes": self.parts, "train.codes": self.parts.get("train", {})}.get(part, {})
+        return found.get("codes", {}).get(key)

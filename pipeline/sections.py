@@ -1,0 +1,80 @@
+"""From settings, the dataclasses of `aae.settings`, to sections of `params.yaml` that pydantic validates, and back.
+
+`aae` itself does without pydantic. A section requires every key that has no default, allows no other, and coerces no
+value.
+"""
+
+import types
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, create_model
+
+from aae.errors import InputError
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    settings: ClassVar[type | None] = None  # the dataclass that this section was made from
+
+
+@cache
+def section_of(settings: type, kind: str | None = None) -> type[Section]:
+    """The section for a dataclass of settings, with a key `kind` before its own where one is given."""
+    hints = get_type_hints(settings, include_extras=True)
+    keys: dict[str, Any] = {} if kind is None else {"kind": (Literal[kind], Field(description="the kind of model"))}
+    for field in fields(settings):
+        default = ... if field.default is MISSING else field.default
+        keys[field.name] = (translated(hints[field.name]), default)
+    section = create_model(settings.__name__, __base__=Section, **keys)
+    section.settings = settings
+    return section
+
+
+def translated(hint: Any) -> Any:
+    """A field's type with sections in place of dataclasses, and with a description in place of a string."""
+    if get_origin(hint) is Annotated:
+        base, *limits = get_args(hint)
+        limits = [Field(description=limit) if isinstance(limit, str) else limit for limit in limits]
+        return Annotated[(translated(base), *limits)]
+    if get_origin(hint) in (Union, types.UnionType):
+        sections = [section_of(option) for option in get_args(hint) if is_dataclass(option)]
+        values = [option for option in get_args(hint) if not is_dataclass(option)]
+        return value_or_section(values[0], sections[0]) if values else one_of(sections)
+    return section_of(hint) if is_dataclass(hint) else hint
+
+
+def value_or_section(value: Any, section: type[Section]) -> Any:
+    """A mapping is the section, anything else the value, so that a mistake is told in the words of one of them."""
+    options = Annotated[value, Tag("value")] | Annotated[section, Tag("section")]
+    return Annotated[options, Discriminator(lambda found: "section" if isinstance(found, dict | Section) else "value")]
+
+
+def one_of(sections: list[type[Section]]) -> Any:
+    """One of several sections by its `kind`; the name of a kind alone means that kind with its defaults."""
+    names = tuple(section.model_fields["kind"].default for section in sections)
+    options = reduce(or_, sections)
+    named = BeforeValidator(
+        lambda found: {"kind": found} if isinstance(found, str) else found,
+        json_schema_input_type=Literal[names] | options,
+    )
+    return Annotated[Annotated[options, Field(discriminator="kind")], named]
+
+
+def settings_of(value: Any, key: str) -> Any:
+    """The settings that a validated section holds, or any other value as it is.
+
+    Raises InputError, which begins with `key`, for values that a dataclass refuses.
+    """
+    if not isinstance(value, Section):
+        return value
+    names = [field.name for field in fields(value.settings)]
+    found = {name: settings_of(getattr(value, name), f"{key}.{name}") for name in names}
+    try:
+        return value.settings(**found)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
