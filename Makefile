@@ -53,9 +53,8 @@ sanitize-threads: $(VENV)/.requirements   ## the tests of the native code's thre
 
 test-clang: $(VENV)/.requirements   ## the bits of samples and trainings from an extension that clang built
 	CC=clang CXX=clang++ AAE_CUDA=0 python setup.py -q build_ext --build-lib build/clang --build-temp build/clang
-	PYTHONPATH="$(CURDIR)/build/clang" python -c \
-		'import aae_native; assert aae_native.build_info()["compiler"].startswith("clang")'
-	pytest -o pythonpath="build/clang ." tests/csrc/test_contract.py
+	cd build/clang && python -c 'import aae_native; assert aae_native.build_info()["compiler"].startswith("clang")'
+	PYTHONPATH="$(CURDIR)/build/clang" pytest -o pythonpath="build/clang ." tests/csrc/test_contract.py
 
 bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,rounds \
