@@ -11,7 +11,7 @@ import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -108,9 +108,13 @@ class Autoencoder(nn.Module, ABC):
     # --- what it is made of ---------------------------------------------------------------------------
 
     @classmethod
-    @abstractmethod
     def sizes_of(cls, settings: Any, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
-        """The arguments that build the model of `settings`; `classes` is the number of labels in the data."""
+        """The arguments that build the model of `settings`: here `pixels`, `code_size` and all settings of widths.
+
+        `classes` is the number of labels in the data.
+        """
+        names = [field.name for field in fields(settings) if field.name.endswith("_widths")]
+        return {"pixels": pixels, "code_size": code_size} | {name: getattr(settings, name) for name in names}
 
     @classmethod
     @abstractmethod

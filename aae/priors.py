@@ -5,6 +5,7 @@ Parameters count as the nearest float32. What a sample is made of stands in csrc
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -16,7 +17,7 @@ TURN = np.linspace(0, 2 * math.pi, 121)
 CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
 
-class Prior:
+class Prior(ABC):
     """What the priors share. `classes` is 0 for a prior without classes, which takes no labels."""
 
     kind: ClassVar[str]
@@ -30,13 +31,13 @@ class Prior:
         return aae_native.Prior(self.kind, self.dim, self.classes, self.parameters)
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """The prior in a few words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outline(self) -> list[tuple[str, np.ndarray]]:
         """Lines that show where the prior is in two dimensions: a name, or none, and points float64 [n, 2]."""
-        raise NotImplementedError
 
     def __reduce__(self):
         return type(self), astuple(self)

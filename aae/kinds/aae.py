@@ -75,14 +75,8 @@ class AAE(Autoencoder):
 
     @classmethod
     def sizes_of(cls, settings: AAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
-        return {
-            "pixels": pixels,
-            "code_size": code_size,
-            "encoder_widths": settings.encoder_widths,
-            "decoder_widths": settings.decoder_widths,
-            "discriminator_widths": settings.discriminator_widths,
-            "label_classes": classes if settings.labels else 0,
-        }
+        sizes = super().sizes_of(settings, pixels, code_size, classes)
+        return sizes | {"label_classes": classes if settings.labels else 0}
 
     @classmethod
     def prior(cls, settings: AAESettings, code_size: int, classes: int) -> Prior:

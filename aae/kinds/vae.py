@@ -55,15 +55,6 @@ class VAE(Autoencoder):
         super().__init__(sizes, encoder_outputs=2 * code_size)
 
     @classmethod
-    def sizes_of(cls, settings: VAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
-        return {
-            "pixels": pixels,
-            "code_size": code_size,
-            "encoder_widths": settings.encoder_widths,
-            "decoder_widths": settings.decoder_widths,
-        }
-
-    @classmethod
     def prior(cls, settings: VAESettings, code_size: int, classes: int) -> NormalPrior:
         """Always the normal one, because the Kullback-Leibler divergence from it is known in closed form."""
         return NormalPrior(code_size, settings.prior.std)

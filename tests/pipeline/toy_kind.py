@@ -47,11 +47,6 @@ class Toy(Autoencoder):
         super().__init__(sizes, encoder_outputs=code_size + 1, decoder_inputs=code_size + 1)
 
     @classmethod
-    def sizes_of(cls, settings: ToySettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
-        sizes = {"pixels": pixels, "code_size": code_size}
-        return sizes | {"encoder_widths": settings.encoder_widths, "decoder_widths": settings.decoder_widths}
-
-    @classmethod
     def prior(cls, settings: ToySettings, code_size: int, classes: int) -> Prior:
         return NormalPrior(code_size)
 
