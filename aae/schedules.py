@@ -42,7 +42,7 @@ class Schedule:
         reached = max(1.0, self.until * steps)
         fraction = np.minimum(np.arange(steps) / reached, 1.0)
         if self.shape == "linear":
-            return self.start + (self.end - self.start) * fraction
+            return self.start * (1 - fraction) + self.end * fraction  # both ends exactly, however far apart they are
         with localcontext() as context:
             context.prec = 25
             logarithm = (Decimal(self.end) / Decimal(self.start)).ln()

@@ -37,6 +37,7 @@ def test_a_constant_is_its_number():
 def test_between_its_ends_and_one_way(start, end, shape, until, steps):
     found = values(Schedule(start, end, shape, until), steps)
     assert found[0] == pytest.approx(start, rel=1e-15)
+    assert max(1.0, until * steps) > steps - 1 or found[-1] == pytest.approx(end, rel=1e-15)
     low, high = min(start, end), max(start, end)
     assert all(low * (1 - 1e-12) <= value <= high * (1 + 1e-12) for value in found)
     rising = [b - a for a, b in pairwise(found)]
