@@ -169,8 +169,8 @@ class Autoencoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def iteration_flops(self, batch_size: int) -> int:
-        """FLOPs of a training iteration, counted as in `aae.flops`."""
+    def iteration_flops(self, settings: Any, batch_size: int) -> int:
+        """FLOPs of a training iteration under `settings`, counted as in `aae.flops`."""
 
 
 @dataclass(frozen=True)

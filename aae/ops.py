@@ -48,6 +48,7 @@ class Stream(IntEnum):
     GENERATOR = 3
     NOISE = 4
     EVALUATION = 5
+    PENALTY = 7
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------

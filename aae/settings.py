@@ -15,6 +15,7 @@ from aae.schedules import Schedule
 Count = Annotated[int, Ge(1)]
 Widths = Annotated[list[Count], Len(1)]
 Positive = Annotated[float, Gt(0), Le(1e30)]
+NonNegative = Annotated[float, Ge(0), Le(1e30)]
 Beta = Annotated[float, Ge(0), Lt(1)]
 Scale = Annotated[float, Ge(0.001), Le(1000)]
 

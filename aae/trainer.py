@@ -36,8 +36,9 @@ class Optimizer:
 class Trainer(ABC):
     """One model on its device, its training images, and all that training changes.
 
-    A trainer registers what it trains: networks by the names that they have in the model, optimisers and averages of
-    weights. Snapshots hold the model's networks, those with an average as the average.
+    A trainer registers what it trains: networks by the names that they have in the model, optimisers, averages of
+    weights, and whatever else an iteration leaves to the next. Snapshots hold the model's networks, those with an
+    average as the average.
 
     Args:
         model: on the device that trains.
@@ -56,6 +57,7 @@ class Trainer(ABC):
         self.networks: dict[str, Any] = {}  # Perceptrons
         self.optimizers: dict[str, Optimizer] = {}
         self.averages: dict[str, Any] = {}  # of the weights of the network with the same name
+        self.tensors: dict[str, Tensor] = {}  # whatever else iterations change
         self.step = 0  # iterations done
         self.totals = torch.zeros(
             len(self.losses), device=images.device
@@ -89,6 +91,11 @@ class Trainer(ABC):
         """
         self.averages[network] = self.passes.Average(self.networks[network], decay)
         return self.averages[network]
+
+    def add_tensor(self, name: str, tensor: Tensor) -> Tensor:
+        """Registers a tensor that iterations change, in place, and read again; returns it."""
+        self.tensors[name] = tensor
+        return tensor
 
     def by_step(self, value: float | Schedule) -> Callable[[int | Tensor], float | Tensor]:
         """The value as a function of the step, see `aae.schedules.value_by_step`."""
@@ -130,7 +137,7 @@ class Trainer(ABC):
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name; not copies."""
-        tensors = {"totals": self.totals}
+        tensors = {"totals": self.totals} | self.tensors
         for kind, networks in (("", self.networks), (".average", self.averages)):
             for name, network in networks.items():
                 tensors |= {f"{name}{kind}.{i}": tensor for i, tensor in enumerate(network.parameters)}

@@ -83,7 +83,7 @@ def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: i
     """FLOPs of an epoch of training, see `aae.flops`."""
     with torch.device("meta"):  # sizes alone, no weights
         model = recipe.kind(**recipe.sizes(data.pixels, code_size, data.classes))
-    return len(data.train_images) // batch_size * model.iteration_flops(batch_size)
+    return len(data.train_images) // batch_size * model.iteration_flops(recipe.settings, batch_size)
 
 
 def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> None:

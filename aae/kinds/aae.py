@@ -104,7 +104,7 @@ class AAE(Autoencoder):
             **training,
         )
 
-    def iteration_flops(self, batch_size: int) -> int:
+    def iteration_flops(self, settings: AAESettings, batch_size: int) -> int:
         encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
         decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
         discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]

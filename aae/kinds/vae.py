@@ -74,7 +74,7 @@ class VAE(Autoencoder):
     ) -> "VAETrainer":
         return VAETrainer(self, images, prior, autoencoder=settings.autoencoder, **training)
 
-    def iteration_flops(self, batch_size: int) -> int:
+    def iteration_flops(self, settings: VAESettings, batch_size: int) -> int:
         encoder = [self.pixels, *self.sizes["encoder_widths"], 2 * self.code_size]
         decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
         return batch_size * autoencoder_flops(encoder, decoder)

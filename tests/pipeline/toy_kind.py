@@ -60,7 +60,7 @@ class Toy(Autoencoder):
     def trainer(self, settings: ToySettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any) -> Trainer:
         return ToyTrainer(self, images, settings, **training)
 
-    def iteration_flops(self, batch_size: int) -> int:
+    def iteration_flops(self, settings: ToySettings, batch_size: int) -> int:
         encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size + 1]
         return batch_size * autoencoder_flops(encoder, [self.code_size + 1, *self.sizes["decoder_widths"], self.pixels])
 

@@ -1,0 +1,190 @@
+"""An adversarial autoencoder whose codes come to the noise floor: two losses, one optimiser.
+
+The networks and the game are the paper's (Makhzani et al., arXiv 1511.05644); docs/recipe.md says what differs from the
+post's algorithm, why, and what was tried.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from aae.flops import autoencoder_flops, forward, input_gradients, weight_gradients
+from aae.kinds.aae import AAE
+from aae.ops import Stream, assemble_discriminator_batch, sample_prior
+from aae.priors import NormalPrior, Prior
+from aae.schedules import Schedule
+from aae.settings import AdamSettings, Beta, Count, NonNegative, PriorSettings, Widths
+from aae.trainer import Trainer
+
+
+PENALTY_STEP = 0.05  # in units of the code
+
+
+@dataclass(frozen=True)
+class JointAAESettings:
+    """What a section of the kind `aae_joint` holds."""
+
+    prior: Annotated[PriorSettings, "the prior p(z): a name, or a mapping with its kind and parameters"]
+    labels: Annotated[bool, "the discriminator sees labels, and each class has its own part of the prior"]
+    encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
+    decoder_widths: Annotated[Widths, "widths of the decoder's hidden layers"]
+    discriminator_widths: Annotated[Widths, "widths of the discriminator's hidden layers"]
+    autoencoder: Annotated[AdamSettings, "encoder and decoder"]
+    discriminator: Annotated[AdamSettings, "discriminator"]
+    adversarial_weight: Annotated[NonNegative | Schedule, "of the encoder's loss against the discriminator"]
+    code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
+    recent_codes: Annotated[Count, "how many of the last codes the discriminator sees, beside as many prior samples"]
+    gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
+    average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
+
+
+class JointAAE(AAE):
+    """The AAE's networks, trained by `JointAAETrainer`."""
+
+    Settings = JointAAESettings
+    title = "Joint AAE"
+    long_title = "adversarial autoencoder with a joint loss"
+
+    def trainer(
+        self, settings: JointAAESettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any
+    ) -> "JointAAETrainer":
+        return JointAAETrainer(self, images, labels if settings.labels else None, prior, settings, **training)
+
+    def iteration_flops(self, settings: JointAAESettings, batch_size: int) -> int:
+        encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
+        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
+        discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]
+        rows = 2 * settings.recent_codes + 2 * batch_size  # with those of the penalty
+        training = forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
+        to_codes = forward(discriminator) + input_gradients(discriminator, to_inputs=True)
+        return batch_size * (autoencoder_flops(encoder, decoder) + to_codes) + rows * training
+
+
+class JointAAETrainer(Trainer):
+    """Encoder and decoder follow one loss, each by one Adam; the discriminator sees the codes of several iterations.
+
+    The loss is the reconstruction error, mean over the pixels, plus `adversarial_weight` times the cross-entropy of the
+    codes taken for samples of the prior. Two optimisers on one encoder, as in the post, wander: where the adversarial
+    gradient is small, an Adam of its own makes full steps of its noise.
+
+    The discriminator learns from the last `recent_codes` codes, those of the present iteration among them, and as many
+    samples of the prior. They are there anyhow, so the encoder makes one pass an iteration, and a larger batch tells
+    the discriminator of differences that are smaller.
+
+    Its slope at the codes is penalised by `gradient_penalty` / 2 times the mean of its square in random directions
+    (Mescheder, Geiger & Nowozin, arXiv 1801.04406, the penalty R1, on the codes), by differences over `PENALTY_STEP`
+    to either side, which needs no second derivatives: the rows are a part of the discriminator's batch.
+
+    Args:
+        labels: int64 [N] for a discriminator that sees them (section 2.3), or None.
+        settings: of the section.
+        training: `Trainer`'s arguments.
+    """
+
+    losses = ("reconstruction", "discriminator", "generator")
+
+    def __init__(
+        self,
+        model: JointAAE,
+        images: Tensor,
+        labels: Tensor | None,
+        prior: Prior,
+        settings: JointAAESettings,
+        **training: Any,
+    ):
+        super().__init__(model, images, **training)
+        self.labels, self.prior, self.unit_normal = labels, prior, NormalPrior(model.code_size)
+        self.directions = NormalPrior(model.code_size, PENALTY_STEP)
+        encoder, decoder, discriminator = map(self.add_network, ("encoder", "decoder", "discriminator"))
+        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.autoencoder)
+        self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", settings.autoencoder)
+        self.discriminator_adam = self.add_optimizer("discriminator_adam", "discriminator", settings.discriminator)
+        self.averages_of = [self.add_average(name, settings.average) for name in ("encoder", "decoder")]
+        self.adversarial_weight = self.by_step(settings.adversarial_weight)
+        self.code_noise = self.by_step(settings.code_noise)
+        self.gradient_penalty = self.by_step(settings.gradient_penalty)
+
+        n, recent, device = self.batch_size, settings.recent_codes, images.device
+        self.minibatch = self.new_minibatch(n)
+        self.encoder_pass, self.decoder_pass = self.passes.Pass(encoder, n), self.passes.Pass(decoder, n)
+        self.generator_pass = self.passes.Pass(discriminator, n)  # through the discriminator to the codes
+        self.penalised = min(n, recent)  # codes, the newest
+        rows, columns = 2 * recent + 2 * self.penalised, model.discriminator[0].in_features
+        self.discriminator_pass = self.passes.Pass(discriminator, rows)
+        self.rows = torch.empty(rows, columns, device=device)
+        self.discriminator_batch = self.rows[: 2 * recent], torch.empty(2 * recent, 1, device=device)
+        # Before there are recent codes, those of the untrained encoder.
+        images, indices = self.draw(self.new_minibatch(recent), 0, Stream.DISCRIMINATOR)
+        self.recent_codes = self.add_tensor("recent_codes", self.passes.Pass(encoder, recent).forward(images).clone())
+        self.recent_labels = None if labels is None else self.add_tensor("recent_labels", labels[indices])
+
+    def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
+        images, indices = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
+        labels = None if self.labels is None else self.labels[indices]
+        codes = self.encoder_pass.forward(images)
+        reconstruction, grad_codes = self.reconstruct(step, codes, images)
+        generator, grad_adversarial = self.oppose(step, codes, labels)
+        self.encoder_pass.backward(grad_codes + grad_adversarial * self.adversarial_weight(step))
+        self.remember(codes, labels)
+        self.decoder_adam.update(step, self.decoder_pass)
+        self.encoder_adam.update(step, self.encoder_pass)
+        for average in self.averages_of:
+            average.update()
+        return reconstruction, self.discriminator_step(step), generator
+
+    def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
+        """Nats per image, and the gradient in `codes` of the error per pixel; leaves the decoder's gradients."""
+        noise = sample_prior(
+            self.unit_normal, len(codes), seed=self.seed, step=step, stream=Stream.NOISE, device=codes.device
+        )
+        logits = self.decoder_pass.forward(codes + noise * self.code_noise(step))
+        loss, grad_logits = self.passes.cross_entropy(logits, images, images.numel())
+        return loss * self.model.pixels, self.decoder_pass.backward(grad_logits, grad_inputs=True)
+
+    def oppose(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> tuple[Tensor | float, Tensor]:
+        """The cross-entropy of `codes` taken for samples of the prior, and its gradient in them."""
+        batch = codes
+        if labels is not None:
+            batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
+        loss, grad_logits = self.passes.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
+        return loss, self.generator_pass.backward(grad_logits, grad_inputs=True)[:, : self.model.code_size]
+
+    def remember(self, codes: Tensor, labels: Tensor | None) -> None:
+        """Puts `codes` behind the recent ones, of which it drops as many."""
+        for recent, new in ((self.recent_codes, codes), (self.recent_labels, labels)):
+            if recent is not None:
+                recent.copy_(torch.cat([recent, new])[-len(recent) :])
+
+    def discriminator_step(self, step: int | Tensor) -> Tensor | float:
+        """The discriminator towards telling recent codes (target 0) from samples of the prior (target 1)."""
+        batch, targets = assemble_discriminator_batch(
+            self.recent_codes,
+            self.prior,
+            len(self.recent_codes),
+            seed=self.seed,
+            step=step,
+            labels=self.recent_labels,
+            out=self.discriminator_batch,
+        )
+        n, to_side = self.penalised, self.rows[len(batch) :].view(2, self.penalised, -1)
+        to_side.copy_(batch[len(self.recent_codes) - n : len(self.recent_codes)])
+        direction = sample_prior(
+            self.directions, n, seed=self.seed, step=step, stream=Stream.PENALTY, device=batch.device
+        )
+        to_side[0, :, : self.model.code_size] += direction
+        to_side[1, :, : self.model.code_size] -= direction
+
+        logits = self.discriminator_pass.forward(self.rows)
+        loss, _ = self.passes.cross_entropy(logits[: len(batch)], targets, len(batch))  # now the gradient
+        ahead, behind = logits[len(batch) :].split(n)
+        grad_ahead = (ahead - behind) * self.gradient_penalty(step) * (1 / (4 * PENALTY_STEP**2 * n))
+        ahead.copy_(grad_ahead)
+        behind.copy_(-grad_ahead)
+        self.discriminator_pass.backward(logits)
+        self.discriminator_adam.update(step, self.discriminator_pass)
+        return loss
+
+
+MODEL = JointAAE

@@ -1,0 +1,164 @@
+"""The joint recipe against its loss written down plainly, and what it keeps between iterations."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from aae import backprop, backprop_cpu
+from aae.kinds.aae_joint import PENALTY_STEP, JointAAESettings
+from aae.models import build_model
+from aae.ops import Stream, draw_minibatch, sample_prior
+from aae.priors import MixturePrior, NormalPrior
+from aae.schedules import Schedule
+from aae.settings import AdamSettings, MixtureSettings, NormalSettings
+from aae.trainer import train_epoch
+
+PIXELS, BATCH, RECENT, SEED, STEPS = 20, 8, 12, 3, 12
+IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(50) % 4
+RATE, WEIGHT, NOISE, PENALTY, DECAY = 0.01, 2.0, 0.3, 0.5, 0.9
+
+
+@pytest.fixture(params=[backprop_cpu, backprop], ids=["native", "torch"], autouse=True)
+def passes(request, monkeypatch):
+    monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
+
+
+def joint_trainer(seed=SEED, recent=RECENT, labels=False, widths=(16,), **settings):
+    sizes = {"encoder_widths": [16], "decoder_widths": [16], "discriminator_widths": list(widths)}
+    settings = {
+        "prior": MixtureSettings() if labels else NormalSettings(),
+        "labels": labels,
+        "autoencoder": AdamSettings(RATE, [0.9, 0.999]),
+        "discriminator": AdamSettings(RATE, [0.5, 0.999]),
+        "adversarial_weight": WEIGHT,
+        "code_noise": NOISE,
+        "recent_codes": recent,
+        "gradient_penalty": PENALTY,
+        "average": DECAY,
+        **sizes,
+    } | settings
+    classes = {"label_classes": 4} if labels else {}
+    model = build_model("aae_joint", seed, pixels=PIXELS, code_size=2, **sizes, **classes)
+    prior = MixturePrior(4) if labels else NormalPrior(2)
+    training = {"seed": seed, "batch_size": BATCH, "steps": STEPS}
+    return model.trainer(JointAAESettings(**settings), IMAGES, LABELS, prior, **training)
+
+
+def samples(prior, n, step, stream):
+    return sample_prior(prior, n, seed=SEED, step=step, stream=stream)
+
+
+def weights(module):
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_against_the_plain_algorithm(labels):
+    """Autograd, two unfused Adams and lists of codes, on the contract's random numbers."""
+    trainer, plain = joint_trainer(labels=labels), joint_trainer(labels=labels).model
+    prior = MixturePrior(4) if labels else NormalPrior(2)
+    autoencoder = torch.optim.Adam([*plain.encoder.parameters(), *plain.decoder.parameters()], lr=RATE)
+    discriminator = torch.optim.Adam(plain.discriminator.parameters(), lr=RATE, betas=(0.5, 0.999))
+    averages = weights(plain.decoder)
+
+    def rows(codes, classes):
+        return torch.cat([codes, F.one_hot(classes, 4)], dim=1) if labels else codes
+
+    images, indices = draw_minibatch(IMAGES, RECENT, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
+    recent = list(rows(plain.encoder(images), LABELS[indices]).detach())
+    for step in range(STEPS):
+        losses = torch.tensor(trainer.iteration(step))
+
+        images, indices = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
+        codes = plain.encoder(images)
+        noise = NOISE * samples(NormalPrior(2), BATCH, step, Stream.NOISE)
+        reconstruction = F.binary_cross_entropy(torch.sigmoid(plain.decoder(codes + noise)), images)
+        generator = F.softplus(-plain.discriminator(rows(codes, LABELS[indices]))).mean()
+        autoencoder.zero_grad()
+        (reconstruction + WEIGHT * generator).backward()
+        autoencoder.step()
+        averages = [DECAY * a + (1 - DECAY) * b for a, b in zip(averages, weights(plain.decoder), strict=True)]
+
+        recent = [*recent, *rows(codes, LABELS[indices]).detach()][-RECENT:]
+        drawn = samples(prior, RECENT, step, Stream.PRIOR)
+        if labels:  # the classes of the prior's rows are drawn, too: taken from the trainer's batch
+            drawn = torch.cat([drawn, trainer.rows[RECENT : 2 * RECENT, 2:]], dim=1)
+        encoded = torch.stack(recent)
+        telling = F.softplus(plain.discriminator(encoded)).sum() + F.softplus(-plain.discriminator(drawn)).sum()
+        telling = telling / (2 * RECENT)
+        direction = torch.zeros_like(encoded[-BATCH:])
+        direction[:, :2] = PENALTY_STEP * samples(NormalPrior(2), BATCH, step, Stream.PENALTY)
+        ahead, behind = (plain.discriminator(encoded[-BATCH:] + side * direction) for side in (1, -1))
+        slope = (ahead - behind) / (2 * PENALTY_STEP)
+        discriminator.zero_grad()
+        (telling + PENALTY / 2 * slope.square().mean()).backward()
+        discriminator.step()
+
+        expected = torch.stack([reconstruction * PIXELS, telling, generator]).detach()
+        torch.testing.assert_close(losses, expected, rtol=1e-3, atol=0)
+    # Twelve Adam steps of about 0.01 move a weight by up to 0.12; rounding is far below.
+    for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
+    for ours, theirs in zip(trainer.published().decoder.parameters(), averages, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
+
+
+def test_the_penalty_is_the_squared_slope_where_the_discriminator_is_linear():
+    """With no ReLU in reach, the differences are the derivative, so its square's gradient is known."""
+    trainer = joint_trainer(gradient_penalty=1.0)
+    first, last = trainer.model.discriminator[0], trainer.model.discriminator[-1]
+    with torch.no_grad():
+        first.bias.fill_(100)  # every unit is on
+        before = (last.weight @ first.weight).squeeze()
+    trainer.discriminator_adam.adam.update = lambda *passes, learning_rate: None
+    trainer.discriminator_step(0)
+    logits = trainer.discriminator_pass.grad_outputs
+    ahead, behind = logits[2 * RECENT :].split(BATCH)
+    direction = samples(NormalPrior(2), BATCH, 0, Stream.PENALTY)
+    slope = direction @ before
+    expected = slope / (2 * PENALTY_STEP * BATCH)
+    # A logit of some hundreds has a rounding error of 2^-17, and the difference of two is divided by 0.1 twice.
+    torch.testing.assert_close(ahead.squeeze(1), expected, rtol=0, atol=2e-3)
+    assert torch.equal(ahead, -behind)
+
+
+@pytest.mark.parametrize("recent", [3, BATCH, 20])
+def test_it_remembers_the_last_codes(recent):
+    """Fewer than a minibatch, one or several; a new code pushes out the oldest."""
+    trainer = joint_trainer(recent=recent)
+    seen = list(trainer.recent_codes.clone())
+    for step in range(4):
+        images, _ = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
+        seen += list(backprop_cpu.forward(trainer.model.encoder, images))
+        trainer.iteration(step)
+        torch.testing.assert_close(trainer.recent_codes, torch.stack(seen[-recent:]), rtol=1e-5, atol=1e-6)
+
+
+def test_an_undecided_discriminator_moves_no_code():
+    trainer = joint_trainer()
+    torch.nn.init.zeros_(trainer.model.discriminator[-1].weight)
+    torch.nn.init.zeros_(trainer.model.discriminator[-1].bias)
+    loss, gradient = trainer.oppose(0, trainer.recent_codes[:BATCH].clone(), None)
+    assert float(loss) == pytest.approx(math.log(2), rel=1e-6)
+    assert not gradient.any()
+
+
+def test_goes_on_from_any_step_with_the_same_bits():
+    schedules = {
+        "adversarial_weight": Schedule(0.02, 1.0, "exponential"),
+        "code_noise": Schedule(0.3, 0.02),
+        "gradient_penalty": Schedule(0.5, 0.0, until=0.9),
+        "autoencoder": AdamSettings(Schedule(0.01, 0.0), [0.9, 0.999]),
+    }
+    whole, other = joint_trainer(**schedules), joint_trainer(**schedules)
+    train_epoch(whole, 1, 5)
+    state = {name: tensor.clone() for name, tensor in whole.state().items()}
+    train_epoch(whole, 2, 5)
+    train_epoch(other, 1, 3)
+    other.restore(5, state)
+    train_epoch(other, 2, 5)
+    theirs = other.state()
+    assert not [name for name, tensor in whole.state().items() if not torch.equal(tensor, theirs[name])]
