@@ -56,7 +56,7 @@ class JointAAE(AAE):
         encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
         decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
         discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]
-        rows = 2 * settings.recent_codes + 2 * batch_size  # with those of the penalty
+        rows = 2 * settings.recent_codes + 2 * min(batch_size, settings.recent_codes)  # with those of the penalty
         training = forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
         to_codes = forward(discriminator) + input_gradients(discriminator, to_inputs=True)
         return batch_size * (autoencoder_flops(encoder, decoder) + to_codes) + rows * training

@@ -1,5 +1,7 @@
 """FLOPs against PyTorch's own count of a plain autograd implementation of every step."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
@@ -32,15 +34,31 @@ def vae_iteration(model, batch, classes):
     (bce(logits, images) + (mean**2 + log_variance.exp() - log_variance).sum()).backward()
 
 
-@pytest.mark.parametrize("batch", [2, 10])
-@pytest.mark.parametrize(("name", "classes"), [("aae", 0), ("aae", 4), ("vae", 0)])
+def joint_iteration(model, batch, classes):
+    """With twelve recent codes, as many samples and the penalty's rows on either side of the newest codes."""
+    codes = model.encoder(torch.rand(batch, model.pixels))
+    bce(model.decoder(codes), torch.rand(batch, model.pixels)).backward(retain_graph=True)
+    model.discriminator.requires_grad_(False)
+    seen = codes.detach().requires_grad_()  # the encoder is passed back through once, for both losses
+    bce(model.discriminator(torch.cat([seen, torch.zeros(batch, classes)], dim=1)), torch.ones(batch, 1)).backward()
+    model.discriminator.requires_grad_(True)
+    rows = 12 + 12 + 2 * min(batch, 12)
+    bce(model.discriminator(torch.rand(rows, model.code_size + classes)), torch.ones(rows, 1)).backward()
+
+
+ITERATIONS = {"aae": aae_iteration, "aae_joint": joint_iteration, "vae": vae_iteration}
+
+
+@pytest.mark.parametrize("batch", [2, 20])
+@pytest.mark.parametrize(("name", "classes"), [("aae", 0), ("aae", 4), ("aae_joint", 0), ("aae_joint", 4), ("vae", 0)])
 def test_what_pytorch_counts(name, classes, batch):
-    sizes = SIZES | ({"discriminator_widths": [6, 2], "label_classes": classes} if name == "aae" else {})
+    sizes = SIZES | ({"discriminator_widths": [6, 2], "label_classes": classes} if name != "vae" else {})
     model = build_model(name, 0, **sizes)
     with FlopCounterMode(display=False) as counter:
-        (aae_iteration if name == "aae" else vae_iteration)(model, batch, classes)
+        ITERATIONS[name](model, batch, classes)
+    settings = SimpleNamespace(recent_codes=12)
     with torch.device("meta"):
-        assert find_kind(name)(**sizes).iteration_flops(batch) == counter.get_total_flops()
+        assert find_kind(name)(**sizes).iteration_flops(settings, batch) == counter.get_total_flops()
 
 
 def test_the_default_aae_does_half_as_much_again():
@@ -48,5 +66,5 @@ def test_the_default_aae_does_half_as_much_again():
     sizes = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
     with torch.device("meta"):
         aae, vae = find_kind("aae")(**sizes, discriminator_widths=[512]), find_kind("vae")(**sizes)
-    ratio = aae.iteration_flops(128) / vae.iteration_flops(128)
+    ratio = aae.iteration_flops(None, 128) / vae.iteration_flops(None, 128)
     assert ratio == pytest.approx(1.5, abs=0.01)
