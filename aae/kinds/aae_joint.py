@@ -31,7 +31,8 @@ class JointAAESettings:
     encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
     decoder_widths: Annotated[Widths, "widths of the decoder's hidden layers"]
     discriminator_widths: Annotated[Widths, "widths of the discriminator's hidden layers"]
-    autoencoder: Annotated[AdamSettings, "encoder and decoder"]
+    encoder: Annotated[AdamSettings, "encoder"]
+    decoder: Annotated[AdamSettings, "decoder"]
     discriminator: Annotated[AdamSettings, "discriminator"]
     adversarial_weight: Annotated[NonNegative | Schedule, "of the encoder's loss against the discriminator"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
@@ -98,8 +99,8 @@ class JointAAETrainer(Trainer):
         self.labels, self.prior, self.unit_normal = labels, prior, NormalPrior(model.code_size)
         self.directions = NormalPrior(model.code_size, PENALTY_STEP)
         encoder, decoder, discriminator = map(self.add_network, ("encoder", "decoder", "discriminator"))
-        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.autoencoder)
-        self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", settings.autoencoder)
+        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.encoder)
+        self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", settings.decoder)
         self.discriminator_adam = self.add_optimizer("discriminator_adam", "discriminator", settings.discriminator)
         self.averages_of = [self.add_average(name, settings.average) for name in ("encoder", "decoder")]
         self.adversarial_weight = self.by_step(settings.adversarial_weight)

@@ -11,10 +11,12 @@ from torch.utils._pytree import tree_leaves
 from aae import backprop
 from aae.cuda_graph import CudaCapture, GraphedIterations, graph_length
 from aae.kinds.aae import AAETrainer
+from aae.kinds.aae_joint import JointAAESettings
 from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
-from aae.settings import AdamSettings
+from aae.schedules import Schedule, tensor_by_step
+from aae.settings import AdamSettings, NormalSettings
 from aae.trainer import train_epoch
 
 ADAM = AdamSettings(0.001, [0.9, 0.999])
@@ -89,16 +91,22 @@ def whole_memory(tensor: Tensor) -> Tensor:
     return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
 
 
+def value_on_gpu(value, steps, device):
+    return tensor_by_step(value, steps, device) if isinstance(value, Schedule) else lambda step: value
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_gpu)])
 def device(request, monkeypatch):
-    monkeypatch.setattr("aae.trainer.passes_on", lambda device: backprop)  # which train on a GPU, here and there
+    # What trains on a GPU, here and there.
+    monkeypatch.setattr("aae.trainer.passes_on", lambda device: backprop)
+    monkeypatch.setattr("aae.trainer.value_by_step", value_on_gpu)
     if request.param == "cuda":
         backprop.set_products("float32", deterministic=True)
     yield request.param
     backprop.set_products("float32", deterministic=False)
 
 
-@pytest.fixture(params=["aae", "labelled aae", "vae"])
+@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae"])
 def build(request, device):
     """Makes the same trainer at every call."""
 
@@ -111,6 +119,8 @@ def build(request, device):
         if request.param == "vae":
             return VAETrainer(build_model("vae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
         sizes["discriminator_widths"] = width
+        if "joint" in request.param:
+            return joint_trainer(sizes, images, settings, labels=request.param.startswith("labelled"))
         settings |= {"discriminator": ADAM, "generator": ADAM}
         if request.param == "aae":
             return AAETrainer(build_model("aae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
@@ -119,6 +129,28 @@ def build(request, device):
         return AAETrainer(model, images, MixturePrior(4), **settings)
 
     return build
+
+
+def joint_trainer(sizes, images, training, labels):
+    """With everything that may follow a schedule on one."""
+    rate = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999])
+    settings = JointAAESettings(
+        prior=NormalSettings(),
+        labels=labels,
+        **{name: widths for name, widths in sizes.items() if name.endswith("_widths")},
+        encoder=rate,
+        decoder=rate,
+        discriminator=rate,
+        adversarial_weight=Schedule(0.001, 1.0, "exponential"),
+        code_noise=Schedule(0.5, 0.05),
+        gradient_penalty=Schedule(0.05, 0.0),
+        recent_codes=12,
+        average=0.9,
+    )
+    prior, classes = (MixturePrior(4), {"label_classes": 4}) if labels else (NormalPrior(2), {})
+    model = build_model("aae_joint", 3, **sizes, **classes).to(images.device)
+    training = {name: value for name, value in training.items() if name != "autoencoder"}
+    return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), prior, **training)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,8 @@ def joint_trainer(seed=SEED, recent=RECENT, labels=False, widths=(16,), **settin
     settings = {
         "prior": MixtureSettings() if labels else NormalSettings(),
         "labels": labels,
-        "autoencoder": AdamSettings(RATE, [0.9, 0.999]),
+        "encoder": AdamSettings(RATE, [0.9, 0.999]),
+        "decoder": AdamSettings(2 * RATE, [0.9, 0.999]),
         "discriminator": AdamSettings(RATE, [0.5, 0.999]),
         "adversarial_weight": WEIGHT,
         "code_noise": NOISE,
@@ -60,7 +61,9 @@ def test_against_the_plain_algorithm(labels):
     """Autograd, two unfused Adams and lists of codes, on the contract's random numbers."""
     trainer, plain = joint_trainer(labels=labels), joint_trainer(labels=labels).model
     prior = MixturePrior(4) if labels else NormalPrior(2)
-    autoencoder = torch.optim.Adam([*plain.encoder.parameters(), *plain.decoder.parameters()], lr=RATE)
+    networks = [plain.encoder, plain.decoder]
+    rates = zip(networks, (RATE, 2 * RATE), strict=True)
+    autoencoder = torch.optim.Adam([{"params": network.parameters(), "lr": rate} for network, rate in rates])
     discriminator = torch.optim.Adam(plain.discriminator.parameters(), lr=RATE, betas=(0.5, 0.999))
     averages = weights(plain.decoder)
 
@@ -151,7 +154,7 @@ def test_goes_on_from_any_step_with_the_same_bits():
         "adversarial_weight": Schedule(0.02, 1.0, "exponential"),
         "code_noise": Schedule(0.3, 0.02),
         "gradient_penalty": Schedule(0.5, 0.0, until=0.9),
-        "autoencoder": AdamSettings(Schedule(0.01, 0.0), [0.9, 0.999]),
+        "encoder": AdamSettings(Schedule(0.01, 0.0), [0.9, 0.999]),
     }
     whole, other = joint_trainer(**schedules), joint_trainer(**schedules)
     train_epoch(whole, 1, 5)

@@ -35,7 +35,7 @@ toy:
     betas: [0.9, 0.999]
   penalty: {start: 0.01, end: 0.1, shape: exponential, until: 0.5}
 """
-MODELS = ["aae", "vae", "aae_wide", "toy"]
+MODELS = ["aae", "vae", "aae_wide", "aae_joint", "toy"]
 RUNS = [f"{model}-0" for model in MODELS]
 
 

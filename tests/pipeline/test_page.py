@@ -36,7 +36,7 @@ CHANGES = {
     "epochs: 100 ": f"epochs: {EPOCHS} ",
     "snapshot_every: 10 ": f"snapshot_every: {SNAPSHOT_EVERY} ",
     "seeds: [0]": "seeds: [0, 1]",
-    "models: [aae, vae]": "models: [aae, vae, aae_wide]",
+    "models: [aae, aae_joint, vae]": "models: [aae, vae, aae_wide]",
     "floor_samples: 100 ": "floor_samples: 5 ",
     "projections: 128 ": "projections: 16 ",
     "manifold_size: 30 ": "manifold_size: 6 ",

@@ -34,7 +34,7 @@ def edit(tmp_path):
 def test_the_default_experiment_is_the_posts():
     params = load_params(ROOT / "params.yaml")
     assert (params.epochs, params.batch_size, params.code_size) == (100, 128, 2)
-    aae, vae = params.recipes
+    aae, _, vae = params.recipes
     assert (aae.title, vae.title) == ("AAE", "VAE")
     for widths in ("encoder_widths", "decoder_widths"):
         assert getattr(aae.settings, widths) == getattr(vae.settings, widths) == [512]
@@ -84,13 +84,13 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "precision: input should be 'float32', 'tf32' or 'bfloat16'; found 'float16'",
         ),
         ("cuda_graph: true", "cuda_graph: 36", "cuda_graph: input should be a valid boolean; found 36"),
-        ("models: [aae, vae]", "models: []", "models: list should have at least 1 item"),
-        ("models: [aae, vae]", "models: [aae, aae]", "models: aae is listed twice"),
-        ("models: [aae, vae]", "models: [aae, vea]", "models: no section vea; there are: aae, vae"),
-        ("models: [aae, vae]", "models: [a-e]", "models.0: string should match pattern"),
-        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'vae'; found 'gan'"),
-        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, vae"),
-        ("epochs: 100", "epochs: 100\nother: {epochs: 3}", "other.kind: missing; allowed here: aae, vae"),
+        ("models: [aae, aae_joint, vae]", "models: []", "models: list should have at least 1 item"),
+        ("models: [aae, aae_joint, vae]", "models: [aae, aae]", "models: aae is listed twice"),
+        ("models: [aae, aae_joint, vae]", "models: [aae, vea]", "models: no section vea; there are: aae, aae_joint, vae"),
+        ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
+        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae'; found 'gan'"),
+        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, vae"),
+        ("epochs: 100", "epochs: 100\nother: {epochs: 3}", "other.kind: missing; allowed here: aae, aae_joint, vae"),
         ("epochs: 100", "epochs: 100\nrendr: {}", "rendr: unknown key (did you mean render?)"),
         (
             "prior:\n    kind: normal",
@@ -193,7 +193,7 @@ def test_two_recipes_of_one_kind_and_a_section_that_is_not_trained(edit):
     section = (
         "\naae_wide:\n  kind: aae\n" + (ROOT / "params.yaml").read_text().split("  kind: aae\n")[1].split("\n\n")[0]
     )
-    params = edit("models: [aae, vae]", f"models: [aae, aae_wide]\n{section.replace('[512]', '[64]')}\n")
+    params = edit("models: [aae, aae_joint, vae]", f"models: [aae, aae_wide]\n{section.replace('[512]', '[64]')}\n")
     first, second = params.recipes
     assert first.kind is second.kind
     assert (first.title, second.title) == ("AAE", "AAE wide")
@@ -218,5 +218,5 @@ def test_missing_file(tmp_path):
 def test_schema_knows_every_key_and_every_kind():
     schema = json.loads(json_schema())
     content = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    assert set(schema["required"]) == set(content) - {"aae", "vae"}
+    assert set(schema["required"]) == set(content) - {"aae", "aae_joint", "vae"}
     assert set(schema["additionalProperties"]["discriminator"]["mapping"]) == set(kind_names())

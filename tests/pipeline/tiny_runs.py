@@ -58,7 +58,7 @@ def write_inputs(
     edits = {
         "code_size: 2 ": f"code_size: {code_size} ",
         "seeds: [0] ": f"seeds: {list(seeds)} ",
-        "models: [aae, vae]": f"models: [{', '.join(models)}]",
+        "models: [aae, aae_joint, vae]": f"models: [{', '.join(models)}]",
     }
     for old, new in (CHANGES | edits | (changes or {})).items():
         assert old in text
