@@ -49,6 +49,7 @@ class Stream(IntEnum):
     NOISE = 4
     EVALUATION = 5
     PENALTY = 7
+    MASK = 8
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ Count = Annotated[int, Ge(1)]
 Widths = Annotated[list[Count], Len(1)]
 Positive = Annotated[float, Gt(0), Le(1e30)]
 NonNegative = Annotated[float, Ge(0), Le(1e30)]
+Fraction = Annotated[float, Ge(0), Le(1)]
 Beta = Annotated[float, Ge(0), Lt(1)]
 Scale = Annotated[float, Ge(0.001), Le(1000)]
 

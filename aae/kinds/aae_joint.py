@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, weight_gradients
 from aae.kinds.aae import AAE
 from aae.ops import Stream, assemble_discriminator_batch, sample_prior
-from aae.priors import NormalPrior, Prior
+from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
-from aae.settings import AdamSettings, Beta, Count, NonNegative, PriorSettings, Widths
+from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
 from aae.trainer import Trainer
-
 
 PENALTY_STEP = 0.05  # in units of the code
 
@@ -35,6 +35,7 @@ class JointAAESettings:
     decoder: Annotated[AdamSettings, "decoder"]
     discriminator: Annotated[AdamSettings, "discriminator"]
     adversarial_weight: Annotated[NonNegative | Schedule, "of the encoder's loss against the discriminator"]
+    masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
     recent_codes: Annotated[Count, "how many of the last codes the discriminator sees, beside as many prior samples"]
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
@@ -47,6 +48,13 @@ class JointAAE(AAE):
     Settings = JointAAESettings
     title = "Joint AAE"
     long_title = "adversarial autoencoder with a joint loss"
+
+    @classmethod
+    def check(cls, settings: JointAAESettings, code_size: int) -> None:
+        super().check(settings, code_size)
+        masking = settings.masking_noise
+        if isinstance(masking, Schedule) and max(masking.start, masking.end) > 1:
+            raise InputError(f"masking_noise: start and end should be at most 1; found {masking.start}, {masking.end}")
 
     def trainer(
         self, settings: JointAAESettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any
@@ -97,6 +105,7 @@ class JointAAETrainer(Trainer):
     ):
         super().__init__(model, images, **training)
         self.labels, self.prior, self.unit_normal = labels, prior, NormalPrior(model.code_size)
+        self.unit_uniform = UniformPrior(model.pixels)
         self.directions = NormalPrior(model.code_size, PENALTY_STEP)
         encoder, decoder, discriminator = map(self.add_network, ("encoder", "decoder", "discriminator"))
         self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.encoder)
@@ -104,11 +113,13 @@ class JointAAETrainer(Trainer):
         self.discriminator_adam = self.add_optimizer("discriminator_adam", "discriminator", settings.discriminator)
         self.averages_of = [self.add_average(name, settings.average) for name in ("encoder", "decoder")]
         self.adversarial_weight = self.by_step(settings.adversarial_weight)
+        self.masking_noise = self.by_step(settings.masking_noise)
         self.code_noise = self.by_step(settings.code_noise)
         self.gradient_penalty = self.by_step(settings.gradient_penalty)
 
         n, recent, device = self.batch_size, settings.recent_codes, images.device
         self.minibatch = self.new_minibatch(n)
+        self.uniform = torch.empty(n, model.pixels, device=device)
         self.encoder_pass, self.decoder_pass = self.passes.Pass(encoder, n), self.passes.Pass(decoder, n)
         self.generator_pass = self.passes.Pass(discriminator, n)  # through the discriminator to the codes
         self.penalised = min(n, recent)  # codes, the newest
@@ -124,7 +135,7 @@ class JointAAETrainer(Trainer):
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         images, indices = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         labels = None if self.labels is None else self.labels[indices]
-        codes = self.encoder_pass.forward(images)
+        codes = self.encoder_pass.forward(self.masked(step, images))
         reconstruction, grad_codes = self.reconstruct(step, codes, images)
         generator, grad_adversarial = self.oppose(step, codes, labels)
         self.encoder_pass.backward(grad_codes + grad_adversarial * self.adversarial_weight(step))
@@ -134,6 +145,16 @@ class JointAAETrainer(Trainer):
         for average in self.averages_of:
             average.update()
         return reconstruction, self.discriminator_step(step), generator
+
+    def masked(self, step: int | Tensor, images: Tensor) -> Tensor:
+        """The images with pixels that are hidden at random, each by itself: they are 0."""
+        fraction = self.masking_noise(step)
+        if isinstance(fraction, float) and fraction == 0:
+            return images
+        uniform = sample_prior(
+            self.unit_uniform, len(images), seed=self.seed, step=step, stream=Stream.MASK, out=self.uniform
+        )
+        return images * (uniform >= 2 * fraction - 1)
 
     def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
         """Nats per image, and the gradient in `codes` of the error per pixel; leaves the decoder's gradients."""

@@ -142,6 +142,7 @@ def joint_trainer(sizes, images, training, labels):
         decoder=rate,
         discriminator=rate,
         adversarial_weight=Schedule(0.001, 1.0, "exponential"),
+        masking_noise=Schedule(0.3, 0.0, until=0.1),
         code_noise=Schedule(0.5, 0.05),
         gradient_penalty=Schedule(0.05, 0.0),
         recent_codes=12,

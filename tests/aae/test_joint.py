@@ -10,7 +10,7 @@ from aae import backprop, backprop_cpu
 from aae.kinds.aae_joint import PENALTY_STEP, JointAAESettings
 from aae.models import build_model
 from aae.ops import Stream, draw_minibatch, sample_prior
-from aae.priors import MixturePrior, NormalPrior
+from aae.priors import MixturePrior, NormalPrior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, MixtureSettings, NormalSettings
 from aae.trainer import train_epoch
@@ -18,7 +18,7 @@ from aae.trainer import train_epoch
 PIXELS, BATCH, RECENT, SEED, STEPS = 20, 8, 12, 3, 12
 IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(50) % 4
-RATE, WEIGHT, NOISE, PENALTY, DECAY = 0.01, 2.0, 0.3, 0.5, 0.9
+RATE, WEIGHT, MASKED, NOISE, PENALTY, DECAY = 0.01, 2.0, 0.25, 0.3, 0.5, 0.9
 
 
 @pytest.fixture(params=[backprop_cpu, backprop], ids=["native", "torch"], autouse=True)
@@ -35,6 +35,7 @@ def joint_trainer(seed=SEED, recent=RECENT, labels=False, widths=(16,), **settin
         "decoder": AdamSettings(2 * RATE, [0.9, 0.999]),
         "discriminator": AdamSettings(RATE, [0.5, 0.999]),
         "adversarial_weight": WEIGHT,
+        "masking_noise": MASKED,
         "code_noise": NOISE,
         "recent_codes": recent,
         "gradient_penalty": PENALTY,
@@ -76,7 +77,8 @@ def test_against_the_plain_algorithm(labels):
         losses = torch.tensor(trainer.iteration(step))
 
         images, indices = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
-        codes = plain.encoder(images)
+        uniform = samples(UniformPrior(PIXELS), BATCH, step, Stream.MASK)
+        codes = plain.encoder(images * (uniform / 2 + 0.5 >= MASKED))
         noise = NOISE * samples(NormalPrior(2), BATCH, step, Stream.NOISE)
         reconstruction = F.binary_cross_entropy(torch.sigmoid(plain.decoder(codes + noise)), images)
         generator = F.softplus(-plain.discriminator(rows(codes, LABELS[indices]))).mean()
@@ -131,7 +133,7 @@ def test_the_penalty_is_the_squared_slope_where_the_discriminator_is_linear():
 @pytest.mark.parametrize("recent", [3, BATCH, 20])
 def test_it_remembers_the_last_codes(recent):
     """Fewer than a minibatch, one or several; a new code pushes out the oldest."""
-    trainer = joint_trainer(recent=recent)
+    trainer = joint_trainer(recent=recent, masking_noise=0.0)
     seen = list(trainer.recent_codes.clone())
     for step in range(4):
         images, _ = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
@@ -152,6 +154,7 @@ def test_an_undecided_discriminator_moves_no_code():
 def test_goes_on_from_any_step_with_the_same_bits():
     schedules = {
         "adversarial_weight": Schedule(0.02, 1.0, "exponential"),
+        "masking_noise": Schedule(0.5, 0.0, until=0.5),
         "code_noise": Schedule(0.3, 0.02),
         "gradient_penalty": Schedule(0.5, 0.0, until=0.9),
         "encoder": AdamSettings(Schedule(0.01, 0.0), [0.9, 0.999]),

@@ -86,7 +86,11 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("cuda_graph: true", "cuda_graph: 36", "cuda_graph: input should be a valid boolean; found 36"),
         ("models: [aae, aae_joint, vae]", "models: []", "models: list should have at least 1 item"),
         ("models: [aae, aae_joint, vae]", "models: [aae, aae]", "models: aae is listed twice"),
-        ("models: [aae, aae_joint, vae]", "models: [aae, vea]", "models: no section vea; there are: aae, aae_joint, vae"),
+        (
+            "models: [aae, aae_joint, vae]",
+            "models: [aae, vea]",
+            "models: no section vea; there are: aae, aae_joint, vae",
+        ),
         ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
         ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae'; found 'gan'"),
         ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, vae"),
