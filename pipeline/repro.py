@@ -13,14 +13,17 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
+from tempfile import TemporaryDirectory
+from threading import Event, Lock
 
 from aae.errors import InputError
+from aae.files import write_whole
 from pipeline.cli import run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
-from pipeline.paths import run_name
+from pipeline.paths import THREADS_FILE, run_name
 
 DVC = (sys.executable, "-m", "dvc")
 OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # stages but `device`
@@ -61,20 +64,33 @@ def repro(*arguments: str, **environment: str) -> None:
 
 
 def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
-    """`jobs` of the lists of stages at a time, each list in its order; their processes share the cores equally."""
+    """`jobs` of the lists of stages at a time, each list in its order; their processes share the cores equally.
+
+    When fewer lists are left than `jobs`, trainings take the cores of those that are done.
+    """
     places = SimpleQueue()  # lines of the terminal, one for each job's progress bar
     for place in range(jobs):
         places.put(place)
+    left, lock, users_own = len(targets), Lock(), "OMP_NUM_THREADS" in os.environ
+
+    def share() -> str:
+        return str(max(1, cores // min(jobs, max(1, left))))
 
     def make(stages: list[str]) -> None:
+        nonlocal left
         place = places.get()
         try:
-            threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))
-            repro("--single-item", *stages, OMP_NUM_THREADS=threads, TQDM_POSITION=str(place))
+            threads = {} if users_own else {"OMP_NUM_THREADS": share(), THREADS_FILE: str(file)}
+            repro("--single-item", *stages, TQDM_POSITION=str(place), **threads)
         finally:
             places.put(place)
+            with lock:
+                left -= 1
+                write_whole(file, share().encode())
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        file = Path(folder) / "threads"
+        file.write_text(share())
         done = [pool.submit(make, stages) for stages in targets]
     for future in done:
         future.result()  # or its failure

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 import statistics
 import time
@@ -28,7 +29,7 @@ from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
-from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
+from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, THREADS_FILE, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
 from pipeline.tables import read_json
 
@@ -50,8 +51,8 @@ def main() -> None:
     scratch = scratch_folder(recipe.name, seed, params, dataset, device)
     run = run_name(recipe.name, seed)
     test_images = to_inputs(dataset.test_images).to(device)
-    seconds = train(trainer, run, params, iterations, test_images, scratch)
-    write_timing(run, params, device, iterations, seconds)
+    epochs = train(trainer, run, params, iterations, test_images, scratch)
+    write_timing(run, params, device, iterations, epochs)
     remove_checkpoints(scratch)  # first: none may be left once the snapshots that belong to it are gone
     shutil.rmtree(scratch)
     with contextlib.suppress(OSError):  # interrupted trainings with other parameters go on another time
@@ -60,18 +61,18 @@ def main() -> None:
 
 def train(
     trainer: Trainer, run: str, params: Params, iterations: int, test_images: torch.Tensor, scratch: Path
-) -> list[float]:
-    """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds of each.
+) -> list[tuple[float, int]]:
+    """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds and the threads of each.
 
     Writes the run's snapshots, its history and the encoder's outputs for the test images at every epoch. All are kept
     in `scratch` as well, because DVC removes a stage's outputs before it runs the stage again.
     """
     history: list[dict[str, float]] = []
-    seconds: list[float] = []
+    epochs: list[tuple[float, int]] = []  # seconds, threads
     spent = 0.0  # seconds in the present epoch before this process
     if checkpoint := load_checkpoint(scratch):
         trainer.restore(checkpoint.step, checkpoint.tensors)
-        history, seconds, spent = (checkpoint.notes[key] for key in ("history", "seconds", "spent"))
+        history, epochs, spent = (checkpoint.notes[key] for key in ("history", "epochs", "spent"))
         print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
     else:
         save_snapshot(scratch / "snapshots", 0, trainer.published())
@@ -86,7 +87,7 @@ def train(
 
     def save(spent: float) -> None:
         nonlocal saved
-        notes = {"history": history, "seconds": seconds, "spent": spent}
+        notes = {"history": history, "epochs": epochs, "spent": spent}
         save_checkpoint(scratch, Checkpoint(trainer.step, trainer.state(), notes))
         saved = time.monotonic()
 
@@ -107,6 +108,8 @@ def train(
             log_epoch(live, epoch, losses)
         for epoch in range(len(history) + 1, params.epochs + 1):
             start, spent = time.perf_counter() - spent, 0.0
+            if params.threads == "auto":
+                take_share()
             try:
                 losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
             except Diverged as error:
@@ -115,7 +118,7 @@ def train(
                     f"{run}: {error}; the last good snapshot is of epoch {last}; a smaller learning rate usually helps"
                 ) from None
             history.append(losses)
-            seconds.append(time.perf_counter() - start)
+            epochs.append((time.perf_counter() - start, aae_native.get_threads()))
             save_outputs(scratch, epoch, trainer, test_images)
             log_epoch(live, epoch, losses)
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
@@ -125,7 +128,14 @@ def train(
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
-    return seconds
+    return epochs
+
+
+def take_share() -> None:
+    """Computes with the present share of the cores, which `pipeline.repro` gives: it grows when others are done."""
+    if path := os.environ.get(THREADS_FILE):
+        with contextlib.suppress(OSError):  # whoever gave it is gone
+            aae_native.set_threads(int(Path(path).read_text()))
 
 
 def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:
@@ -176,16 +186,22 @@ def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
     live.make_summary()
 
 
-def write_timing(run: str, params: Params, device: torch.device, iterations: int, seconds: list[float]) -> None:
-    """What differs from one repetition to the next, and the machine and the way that it was measured on."""
-    on_gpu = device.type == "cuda"
+def write_timing(
+    run: str, params: Params, device: torch.device, iterations: int, epochs: list[tuple[float, int]]
+) -> None:
+    """What differs from one repetition to the next, and the machine and the way that it was measured on.
+
+    The time of an epoch is that of the epochs with as many threads as the first one.
+    """
+    on_gpu, threads = device.type == "cuda", epochs[0][1]
     timing = {
-        "seconds": round(sum(seconds), 2),
-        "seconds_per_epoch": round(statistics.median(seconds), 4),
+        "seconds": round(sum(seconds for seconds, _ in epochs), 2),
+        "seconds_per_epoch": round(statistics.median(seconds for seconds, of in epochs if of == threads), 4),
         "precision": params.precision,
         "deterministic": params.deterministic or not on_gpu,
         "iterations": f"CUDA graphs of {graph_length(iterations)}" if params.cuda_graph and on_gpu else "one by one",
         **describe_machine(device),
+        "threads": threads,
     }
     TIMING.mkdir(parents=True, exist_ok=True)
     (TIMING / f"{run}.json").write_text(json.dumps(timing, indent=2) + "\n")
