@@ -20,7 +20,7 @@ from aae.trainer import train_epoch
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=("aae", "vae"), default="aae")
+    parser.add_argument("--model", choices=("aae", "aae_joint", "vae"), default="aae")
     parser.add_argument("--way", choices=("graphs", "one by one", "plain"), required=True)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--deterministic", action="store_true")

@@ -14,7 +14,7 @@ from tests.benchmarks.trainings import EPOCH, mnist, our_training, plain_trainin
 BLOCKS, ITERATIONS = 10, 30
 
 
-@pytest.mark.parametrize("model", ["aae", "vae"])
+@pytest.mark.parametrize("model", ["aae", "aae_joint", "vae"])
 def test_iteration(benchmark, model):
     images = mnist()
     ours, plain = our_training(model, images), plain_training(model, images)

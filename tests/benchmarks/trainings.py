@@ -15,7 +15,8 @@ from aae.priors import NormalPrior
 from aae.settings import AdamSettings
 from aae.trainer import Trainer
 
-MNIST = Path(__file__).parents[2] / "data/raw/mnist"
+ROOT = Path(__file__).parents[2]
+MNIST = ROOT / "data/raw/mnist"
 EPOCH = 468  # iterations
 ADAM = AdamSettings(0.001, [0.9, 0.999])
 SIZES = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
@@ -27,7 +28,15 @@ def mnist(device: str = "cpu") -> Tensor:
 
 
 def our_training(model: str, images: Tensor) -> Trainer:
-    """The project's, from seed 0."""
+    """The project's, from seed 0; the joint AAE's has the settings of params.yaml."""
+    if model == "aae_joint":
+        from pipeline.params import load_params  # with packages that nothing else here needs
+
+        recipe = load_params(ROOT / "params.yaml").recipe(model)
+        network = build_model(model, 0, **recipe.sizes(pixels=784, code_size=2, classes=10)).to(images.device)
+        labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        training = {"seed": 0, "batch_size": 128, "steps": 46_800}
+        return network.trainer(recipe.settings, images, labels, NormalPrior(2), **training)
     settings = {"seed": 0, "batch_size": 128, "steps": 46_800, "autoencoder": ADAM}
     if model == "vae":
         return VAETrainer(build_model("vae", 0, **SIZES).to(images.device), images, NormalPrior(2), **settings)
@@ -36,8 +45,8 @@ def our_training(model: str, images: Tensor) -> Trainer:
 
 
 def plain_training(model: str, images: Tensor) -> "PlainAAE | PlainVAE":
-    """The plainest PyTorch's."""
-    return PlainAAE(images) if model == "aae" else PlainVAE(images)
+    """The plainest PyTorch's, of the post's AAE for the joint one as well."""
+    return PlainVAE(images) if model == "vae" else PlainAAE(images)
 
 
 # --- the plainest translation of the post: backward(), Adam as it comes, images indexed by randint ------------
