@@ -80,7 +80,7 @@ def test_each_model_is_compared_with_its_own_prior(repository):
 
 def test_the_claims_are_judged_for_every_aae_beside_the_vae(repository):
     summary, timing = load(repository, "results/summary.json"), load(repository, "results/timing_summary.json")
-    assert set(summary["claims"]) == set(timing["claims"]) == {"aae", "aae_wide"}
+    assert set(summary["claims"]) == set(timing["claims"]) == {"aae", "aae_wide", "aae_joint"}
     comparison = summary["claims"]["aae_wide"]["match"]["sliced_wasserstein"]
     assert set(comparison) == {"aae_wide", "vae", "result"}
     assert set(MODELS) < set(summary)
