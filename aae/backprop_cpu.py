@@ -76,8 +76,9 @@ class Pass:
 
     def __init__(self, perceptron: Perceptron, rows: int):
         self.perceptron, self.rows = perceptron, rows
-        self.outputs = [torch.empty(rows, size) for size in perceptron.sizes[1:]]  # of each layer
-        self.grad_inputs = [torch.empty(rows, size) for size in perceptron.sizes[:-1]]  # of each layer
+        layers = len(perceptron.linears)
+        memory = zeros([(rows, size) for size in (*perceptron.sizes[1:], *perceptron.sizes[:-1])])
+        self.outputs, self.grad_inputs = memory[:layers], memory[layers:]  # of each layer
         addresses = ([tensor.data_ptr() for tensor in tensors] for tensors in (self.outputs, self.grad_inputs))
         self.native = aae_native.Pass(perceptron.native, rows, *addresses)
         self.x: Tensor | None = None  # of the last forward

@@ -154,7 +154,7 @@ class JointAAETrainer(Trainer):
         uniform = sample_prior(
             self.unit_uniform, len(images), seed=self.seed, step=step, stream=Stream.MASK, out=self.uniform
         )
-        return images * (uniform >= 2 * fraction - 1)
+        return uniform.ge_(2 * fraction - 1).mul_(images)
 
     def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
         """Nats per image, and the gradient in `codes` of the error per pixel; leaves the decoder's gradients."""

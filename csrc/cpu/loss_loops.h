@@ -40,6 +40,13 @@ AAE_HD float cross_entropy_of(float& logit, float target, float scale) {
 
 void cross_entropy(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
                    double* row_losses) {
+  if (outputs == 1) {  // a vector goes along the rows
+    float* const losses = buffer<3>(rows.end - rows.begin);
+    for (int64_t i = rows.begin; i < rows.end; ++i)
+      losses[i - rows.begin] = cross_entropy_of(logits[i], targets == nullptr ? target : targets[i], scale);
+    std::copy(losses, losses + (rows.end - rows.begin), row_losses + rows.begin);
+    return;
+  }
   // Sixteen sums a row whatever the vectors' width, so that the order of the terms is the same everywhere.
   constexpr int64_t kSums = 16;
   float* losses = buffer<3>(outputs + kSums);

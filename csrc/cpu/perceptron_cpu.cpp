@@ -120,11 +120,12 @@ void Adam::update(const std::vector<const Pass*>& passes, double learning_rate) 
   parallel_for(threads(), [&](int64_t part) {
     for (size_t i = layers.size(); i-- > 0;)
       do_part(By::rows, layers[i].inputs, layers[i].outputs, part, [&](Range inputs, Range outputs) {
-        const bool sparse = i == 0 && perceptron_.sparse_inputs;
-        const bool sorted = i > 0 && layers[i].inputs > kFew && layers[i].outputs > kFew;
+        const Linear& layer = layers[i];
+        if (layer.inputs <= kFew) return loops.update_few_inputs(layer, rows[i], moments_[i], step, outputs);
+        const bool sparse = i == 0 && perceptron_.sparse_inputs, sorted = i > 0 && layer.outputs > kFew;
         const auto update = sparse ? loops.update_sparse : sorted ? loops.update_sorted : loops.update;
-        update(layers[i], rows[i], moments_[i], step, inputs, outputs);
-        if (inputs.begin == 0) loops.update_bias(layers[i], rows[i], moments_[i], step, outputs);
+        update(layer, rows[i], moments_[i], step, inputs, outputs);
+        if (inputs.begin == 0) loops.update_bias(layer, rows[i], moments_[i], step, outputs);
       });
   });
 }

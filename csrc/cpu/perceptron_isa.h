@@ -24,6 +24,8 @@ struct PerceptronLoops {
   void (*update)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sparse)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sorted)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
+  // All inputs of a layer that has at most kFew, and its bias.
+  void (*update_few_inputs)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   void (*update_bias)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   // The columns of x [?, columns] in which one of some rows, `count` of them, is not 0; returns how many there are.
   int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);

@@ -139,26 +139,61 @@ void backward(const Linear& layer, const LayerRows& of, float* grad_inputs, Rang
                             GradInputs{of.x, grad_inputs, layer.inputs, relu});
 }
 
+// The product of the transpose of factors [rows, count], few columns, and values [rows, columns], in `some` of its
+// columns: sums [count + 1, columns], of which the last row has the sums of the values themselves. One after the other,
+// the rows come from memory once, and the sums stay in the first cache.
+void few_sums(const float* factors, int64_t count, const float* values, int64_t columns, int64_t rows, Range some,
+              float* sums) {
+  constexpr int64_t kTogether = 4;
+  for (int64_t i = 0; i <= count; ++i) std::fill(sums + i * columns + some.begin, sums + i * columns + some.end, 0.0f);
+  for (int64_t r = 0; r < rows; r += kTogether) {
+    const int64_t n = std::min(kTogether, rows - r);
+    for (int64_t j = some.begin; j < some.end; j += kWidth) {
+      const int64_t width = some.end - j;
+      Vector v[kTogether];
+      for (int64_t k = 0; k < n; ++k) v[k] = load(values + (r + k) * columns + j, width);
+      for (int64_t i = 0; i < count; ++i) {
+        Vector sum = load(sums + i * columns + j, width);
+        for (int64_t k = 0; k < n; ++k) sum = Vector::all(factors[(r + k) * count + i]).times_plus(v[k], sum);
+        store(sum, sums + i * columns + j, width);
+      }
+      Vector sum = load(sums + count * columns + j, width);
+      for (int64_t k = 0; k < n; ++k) sum = sum + v[k];
+      store(sum, sums + count * columns + j, width);
+    }
+  }
+}
+
 void update(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam, Range inputs,
             Range outputs) {
   const Parameters parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam};
   if (layer.outputs <= kFew) {
-    float* sums = buffer<1>(layer.inputs * layer.outputs);
-    multiply<kFewRows, kVectors>(Left<true>{of.grad_outputs, layer.outputs}, outputs,
-                                 Right<false>{of.x, layer.inputs, of.rows}, inputs, AllTerms{of.rows},
-                                 TransposedOutputs{nullptr, sums, layer.outputs, false});
+    float* const sums = buffer<1>((layer.outputs + 1) * layer.inputs);  // of the weight's transpose
+    few_sums(of.grad_outputs, layer.outputs, of.x, layer.inputs, of.rows, inputs, sums);
+    float* const gradient = buffer<2>(layer.inputs * layer.outputs);
+    for (int64_t i = inputs.begin; i < inputs.end; ++i)
+      for (int64_t j = 0; j < layer.outputs; ++j) gradient[i * layer.outputs + j] = sums[j * layer.inputs + i];
     const int64_t end = inputs.end * layer.outputs;
     for (int64_t i = inputs.begin * layer.outputs; i < end; i += kWidth)
-      parameters.take(0, i, load(sums + i, end - i), end - i);
+      parameters.take(0, i, load(gradient + i, end - i), end - i);
     return;
   }
-  const auto by_rows = [&](auto block) {
-    multiply_by_rows<block, kVectors>(Left<true>{of.x, layer.inputs}, inputs,
-                                      Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
-                                      AllTerms{of.rows}, parameters);
-  };
-  if (layer.inputs <= kFew) by_rows(std::integral_constant<int, kFewRows>());
-  else by_rows(std::integral_constant<int, kRows>());
+  multiply_by_rows<kRows, kVectors>(Left<true>{of.x, layer.inputs}, inputs,
+                                    Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
+                                    AllTerms{of.rows}, parameters);
+}
+
+void update_few_inputs(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
+                       Range outputs) {
+  float* const sums = buffer<1>((layer.inputs + 1) * layer.outputs);
+  few_sums(of.x, layer.inputs, of.grad_outputs, layer.outputs, of.rows, outputs, sums);
+  const Parameters weight{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam};
+  const Parameters bias{layer.bias, moments.bias_mean, moments.bias_square, 0, adam};
+  for (int64_t j = outputs.begin; j < outputs.end; j += kWidth) {
+    const int64_t count = outputs.end - j;
+    for (int64_t i = 0; i < layer.inputs; ++i) weight.take(i, j, load(sums + i * layer.outputs + j, count), count);
+    bias.take(0, j, load(sums + layer.inputs * layer.outputs + j, count), count);
+  }
 }
 
 // For each block of `block` of the `columns` of x [rows, stride] the rows in which one is not 0, at used[i * rows] for
@@ -226,12 +261,10 @@ void update_sorted(const Linear& layer, const LayerRows& of, const Moments& mome
 void update_bias(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
                  Range outputs) {
   const Parameters to{layer.bias, moments.bias_mean, moments.bias_square, 0, adam};
-  for (int64_t j = outputs.begin; j < outputs.end; j += kWidth) {
-    const int64_t count = std::min<int64_t>(kWidth, outputs.end - j);
-    Vector sums = Vector::all(0.0f);
-    for (int64_t i = 0; i < of.rows; ++i) sums = sums + load(of.grad_outputs + i * layer.outputs + j, count);
-    to.take(0, j, sums, count);
-  }
+  float* const sums = buffer<1>(layer.outputs);
+  few_sums(nullptr, 0, of.grad_outputs, layer.outputs, of.rows, outputs, sums);
+  for (int64_t j = outputs.begin; j < outputs.end; j += kWidth)
+    to.take(0, j, load(sums + j, outputs.end - j), outputs.end - j);
 }
 
 void move_average(float* average, const float* parameter, float rate, Range some) {
@@ -253,7 +286,8 @@ int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,        kSparseRows, kRows,        forward,      forward_sparse, backward,         update, update_sparse,
-    update_sorted, update_bias, columns_used, move_average, cross_entropy,  sample_posterior, posterior_gradient};
+    kWidth,       kSparseRows,   kRows,         forward,          forward_sparse, backward,
+    update,       update_sparse, update_sorted, update_few_inputs, update_bias,    columns_used,
+    move_average, cross_entropy, sample_posterior, posterior_gradient};
 
 }  // namespace aae
