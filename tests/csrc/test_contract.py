@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from aae import ops, reference
-from aae.kinds.aae import AAETrainer
-from aae.kinds.vae import VAETrainer
-from aae.models import build_model
+from aae.kinds.aae import AAESettings
+from aae.kinds.aae_joint import JointAAESettings
+from aae.kinds.vae import VAESettings
+from aae.models import Recipe, build_model, find_kind
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
-from aae.settings import AdamSettings
+from aae.schedules import Schedule
+from aae.settings import AdamSettings, NormalSettings
 
 DRAW = {"seed": 20151118, "step": 2**40 + 7, "stream": 9}
 SHA256 = {
@@ -22,6 +24,7 @@ SHA256 = {
     "SwissRollPrior": "00499b535ce7db684149ab6c7356328a0c9b41d33a71d52cde7a9f0fcf785790",
     "aae": "af76d85f5c5e72d8946f431e82c6a2c7b275e1f032c117e379e6e4fb342458f3",
     "vae": "22df815b78e195000f5524f3fc6bebc7e7e513c2c5a35d0ecbdaaab5ca5933b0",
+    "aae_joint": "6fb586cd1d5db40beda5a203e3ba4ab09e721e6da2ad5183d845bf6991aad638",
     "labels": "4114b8675e1cb67e6e86cd752555629e07d89b22aa937e94180e865054ddeb69",
 }
 
@@ -75,21 +78,48 @@ def test_minibatch(isa):
     assert sha256(*ops.draw_minibatch(images, 100_003, offset=2**33 + 1, **DRAW)) == SHA256["minibatch"]
 
 
-@pytest.mark.parametrize("name", ["aae", "vae"])
+ADAM = AdamSettings(0.01, [0.9, 0.999])
+WIDTHS = {"encoder_widths": [24], "decoder_widths": [24]}
+SETTINGS = {
+    "vae": VAESettings(NormalSettings(), **WIDTHS, autoencoder=ADAM),
+    "aae": AAESettings(
+        NormalSettings(),
+        False,
+        **WIDTHS,
+        discriminator_widths=[24],
+        autoencoder=ADAM,
+        discriminator=ADAM,
+        generator=ADAM,
+    ),
+    "aae_joint": JointAAESettings(
+        NormalSettings(),
+        False,
+        **WIDTHS,
+        discriminator_widths=[24],
+        encoder=AdamSettings(Schedule(0.005, 0.0), [0.9, 0.999]),
+        decoder=AdamSettings(Schedule(0.02, 0.0), [0.9, 0.999]),
+        discriminator=AdamSettings(0.02, [0.5, 0.999]),
+        adversarial_weight=Schedule(0.001, 1.0, "exponential", until=0.8),
+        masking_noise=Schedule(0.3, 0.0, until=0.8),
+        code_noise=Schedule(0.5, 0.05, "exponential", until=0.3),
+        gradient_penalty=Schedule(0.05, 0.0, until=0.9),
+        recent_codes=50,
+        average=0.95,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
 def test_training(name, isa):
     """A hundred iterations from weights that are samples themselves: no library has a part in the bits."""
-    sizes = {"pixels": 40, "code_size": 2, "encoder_widths": [24], "decoder_widths": [24]}
-    build, steps = VAETrainer, ["autoencoder"]
-    if name == "aae":
-        sizes["discriminator_widths"] = [24]
-        build, steps = AAETrainer, ["autoencoder", "discriminator", "generator"]
-    model = build_model(name, 0, **sizes)
+    recipe = Recipe(name, find_kind(name), SETTINGS[name])
+    model = build_model(name, 0, **recipe.sizes(pixels=40, code_size=2, classes=10))
     for i, parameter in enumerate(model.parameters()):
         weights = ops.sample_prior(NormalPrior(1, 0.2), parameter.numel(), **DRAW | {"step": i})
         parameter.data.copy_(weights.view_as(parameter))
     images = (torch.arange(100 * 40) ** 2 % 509 - 253).clamp(0, 255).to(torch.uint8).reshape(100, 40)
-    adam = AdamSettings(0.01, [0.9, 0.999])
-    trainer = build(model, images, NormalPrior(2), seed=1, batch_size=16, steps=100, **dict.fromkeys(steps, adam))
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    trainer = model.trainer(recipe.settings, images, labels, NormalPrior(2), seed=1, batch_size=16, steps=100)
     for step in range(100):
         trainer.iteration(step)
-    assert sha256(*(parameter.detach() for parameter in model.parameters())) == SHA256[name]
+    assert sha256(*(parameter.detach() for parameter in trainer.published().parameters())) == SHA256[name]
