@@ -47,7 +47,7 @@ class JointAAE(AAE):
 
     Settings = JointAAESettings
     title = "Joint AAE"
-    long_title = "adversarial autoencoder with a joint loss"
+    long_title = "joint adversarial autoencoder"
 
     @classmethod
     def check(cls, settings: JointAAESettings, code_size: int) -> None:
