@@ -237,6 +237,8 @@ def test_stream_numbers_are_frozen():
         "GENERATOR": 3,
         "NOISE": 4,
         "EVALUATION": 5,
+        "PENALTY": 7,
+        "MASK": 8,
     }
 
 
