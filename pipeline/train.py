@@ -42,6 +42,7 @@ def main() -> None:
     set_products(params, device)
     if params.threads != "auto":
         aae_native.set_threads(params.threads)
+    torch.set_num_threads(1)  # its threads would take the cores from the native passes, which are nearly all there is
     dataset = load_dataset(DATA)
     images = len(dataset.train_images)
     if images < params.batch_size:
