@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
+.PHONY: help env repro study trials test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -30,6 +30,9 @@ repro: env     ## the whole default experiment, from the raw data to report/inde
 
 study: env     ## the experiment over five seeds; trains only the runs that are missing
 	dvc exp run -S 'seeds=[0,1,2,3,4]'
+
+trials: env    ## the trials of docs/recipe.md as DVC experiments, and their table, docs/trials.csv; an hour
+	python -m pipeline.trials
 
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
