@@ -19,6 +19,7 @@ from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
 from pipeline.tables import read_codes, write_csv, write_json
+from pipeline.threads import take_share
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def main() -> None:
 
     # Snapshots and epochs share the cores, one each: there are more of them than a product has work for threads.
     torch.set_num_threads(1)
+    take_share()
     with ThreadPoolExecutor(aae_native.get_threads()) as pool:
         curves = list(pool.map(measure, *zip(*snapshots.items(), strict=True)))
         match = match_of_epochs(run, load_snapshot(snapshots[max(snapshots)]), target, seed, pool)

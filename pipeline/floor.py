@@ -10,12 +10,14 @@ from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FLOOR
 from pipeline.tables import write_json
+from pipeline.threads import take_share
 
 
 def main() -> None:
     params = load_params()
     recipe = model_argument(params)
     check_extension()
+    take_share()
     settings, data = params.evaluation, load_dataset(DATA)
     prior = recipe.prior(params.code_size, data.classes)
 

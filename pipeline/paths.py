@@ -21,8 +21,6 @@ PLOTS = Path("results/plots")
 REPORT = Path("report")
 
 
-THREADS_FILE = "AAE_THREADS_FILE"  # of the environment: a file with the share of the cores that a run has now
-
 
 def run_name(model: str, seed: int) -> str:
     """The folder or file stem of a run, for example `aae-0`."""

@@ -23,7 +23,7 @@ from aae.files import write_whole
 from pipeline.cli import run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
-from pipeline.paths import THREADS_FILE, run_name
+from pipeline.paths import run_name
 
 DVC = (sys.executable, "-m", "dvc")
 OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # stages but `device`
@@ -66,8 +66,11 @@ def repro(*arguments: str, **environment: str) -> None:
 def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
     """`jobs` of the lists of stages at a time, each list in its order; their processes share the cores equally.
 
-    When fewer lists are left than `jobs`, trainings take the cores of those that are done.
+    When fewer lists are left than `jobs`, they take the cores of those that are done. A training does so only after its
+    first epochs, by which it is timed: all runs begin with the same number of threads.
     """
+    from pipeline.threads import THREADS_FILE  # brings the extension
+
     places = SimpleQueue()  # lines of the terminal, one for each job's progress bar
     for place in range(jobs):
         places.put(place)
@@ -80,7 +83,7 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
         nonlocal left
         place = places.get()
         try:
-            threads = {} if users_own else {"OMP_NUM_THREADS": share(), THREADS_FILE: str(file)}
+            threads = {} if users_own else {"OMP_NUM_THREADS": str(max(1, cores // jobs)), THREADS_FILE: str(file)}
             repro("--single-item", *stages, TQDM_POSITION=str(place), **threads)
         finally:
             places.put(place)

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 import shutil
 import statistics
 import time
@@ -29,9 +28,12 @@ from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
-from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, THREADS_FILE, TIMING, run_name
+from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
 from pipeline.tables import read_json
+from pipeline.threads import take_share
+
+TIMED_EPOCHS = 5  # at least so many have the threads that every run begins with, so that the times of models compare
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def train(
             log_epoch(live, epoch, losses)
         for epoch in range(len(history) + 1, params.epochs + 1):
             start, spent = time.perf_counter() - spent, 0.0
-            if params.threads == "auto":
+            if params.threads == "auto" and epoch > TIMED_EPOCHS:
                 take_share()
             try:
                 losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
@@ -130,13 +132,6 @@ def train(
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
     return epochs
-
-
-def take_share() -> None:
-    """Computes with the present share of the cores, which `pipeline.repro` gives: it grows when others are done."""
-    if path := os.environ.get(THREADS_FILE):
-        with contextlib.suppress(OSError):  # whoever gave it is gone
-            aae_native.set_threads(int(Path(path).read_text()))
 
 
 def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from pipeline import repro, train
 from pipeline.params import load_params
-from pipeline.paths import THREADS_FILE
+from pipeline.threads import THREADS_FILE, take_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +20,7 @@ def test_who_is_left_takes_the_cores_of_those_that_are_done(monkeypatch):
 
     def make(*arguments, **environment):
         stage, file = arguments[-1], Path(environment[THREADS_FILE])
+        assert environment["OMP_NUM_THREADS"] == "2", "all begin with the same number"
         found[stage] = [file.read_text()]
         deadline = time.monotonic() + 60
         while stage == "long" and file.read_text() == "2" and time.monotonic() < deadline:
@@ -28,8 +29,9 @@ def test_who_is_left_takes_the_cores_of_those_that_are_done(monkeypatch):
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(repro, "repro", make)
-    repro.side_by_side([["long"], ["short"]], jobs=2, cores=4)
-    assert found == {"long": ["2", "4"], "short": ["2", "2"]}
+    repro.side_by_side([["long"], ["short"], ["late"]], jobs=2, cores=4)
+    assert found["long"] == ["2", "4"]
+    assert found["short"] == ["2", "2"]
 
 
 def test_a_users_number_of_threads_stands(monkeypatch):
@@ -52,10 +54,10 @@ def test_a_training_takes_its_share(tmp_path, monkeypatch, threads):
     monkeypatch.setenv(THREADS_FILE, str(file))
     for share in (2, 1):
         file.write_text(str(share))
-        train.take_share()
+        take_share()
         assert aae_native.get_threads() == share
     file.unlink()
-    train.take_share()
+    take_share()
     assert aae_native.get_threads() == 1, "it stays where whoever gave it is gone"
 
 
