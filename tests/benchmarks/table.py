@@ -12,15 +12,15 @@ def main() -> None:
     results = json.load(sys.stdin)
     machine = results["machine_info"]
     print("# Benchmarks\n")
-    print("Written by `make bench`. Times are of one call, Python's part included: the fastest of many rounds, and the")
-    print("median. A first row's time divided by another's says how much slower that one is.\n")
-    print(f"- processor: {machine['cpu']['brand_raw']}, {machine['cpu']['count']} cores for this system")
+    print("`make bench` writes this file. Each row gives the fastest and the median time of one call over many rounds,")
+    print("including Python's overhead. `relative` is the fastest time divided by that of the table's first row.\n")
+    print(f"- processor: {machine['cpu']['brand_raw']}, {machine['cpu']['count']} cores available")
     print(f"- native code: {aae_native.build_info()['compiler']}, instruction set {aae_native.build_info()['isa']}")
     print(f"- Python {machine['python_version']}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         print(f"- GPU: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
     else:
-        print("- GPU: none; what needs one was not measured")
+        print("- GPU: none, so GPU benchmarks were skipped")
 
     groups = defaultdict(list)
     for benchmark in results["benchmarks"]:
@@ -28,7 +28,7 @@ def main() -> None:
     for group, benchmarks in groups.items():
         print(f"\n## {group[0].upper()}{group[1:]}\n")
         notes = list(dict.fromkeys(note for benchmark in benchmarks for note in benchmark["extra_info"]))
-        columns = ["", "fastest", "median", "times the first", *notes]
+        columns = ["", "fastest", "median", "relative", *notes]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         first = benchmarks[0]["stats"]["min"]
         for benchmark in benchmarks:
