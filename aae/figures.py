@@ -2,13 +2,14 @@
 
 All pictures of a run share one `View`, so that they can be compared by eye. Codes of two dimensions are shown
 as they are, codes of one in a strip for each label. Those of more are shown in a plane through the prior's
-mean, along the first two principal components of the last snapshot's codes. A normal prior, which is the same in
-every such plane, is drawn as circles of its standard deviations, another as samples of it.
+mean, along the first two principal components of the last snapshot's codes. A normal prior looks the same in every
+such plane and is drawn as circles of its standard deviations. Any other prior is drawn as samples.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -20,16 +21,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.style import context
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aae.errors import InputError
+from aae.priors import Prior
 
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
+CHARACTER, LONGEST = 8, 24  # of class names: the width of a character in pixels, and how many are shown
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Ten colours that stay apart for normal, red-, green- and blue-blind eyes: the nearest two differ by 0.13 in
 # Oklab in the simulation of Machado et al. (IEEE TVCG 15(6), 2009), where tab10 comes down to 0.01.
@@ -63,10 +65,10 @@ class View:
     basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
     limit: float  # the scatter spans [-limit, limit]
     prior: float | np.ndarray  # a normal one's standard deviation, or samples [m, 1 or 2] of another on these axes
-    classes: int
+    class_names: Sequence[str]  # of the labels 0, 1, ...
 
     @classmethod
-    def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, classes: int) -> "View":
+    def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, class_names: Sequence[str]) -> "View":
         """The view for the `codes` [n, code_size] of a run's snapshots, in order of epoch.
 
         `prior` is the standard deviation of a normal prior, or samples [m, code_size] of another. The scatter spans
@@ -84,7 +86,11 @@ class View:
         else:
             unit = prior
         limit = max(4 * unit, min(max(extents), 2 * extents[-1]))
-        return cls(basis, float(np.ceil(2 * limit / unit) / 2 * unit), prior, classes)
+        return cls(basis, float(np.ceil(2 * limit / unit) / 2 * unit), prior, class_names)
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
 
     @property
     def is_line(self) -> bool:
@@ -117,31 +123,56 @@ def principal_axes(codes: np.ndarray) -> np.ndarray:
     return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
 
 
-def manifold_codes(view: View, size: int, reach: float) -> np.ndarray:
-    """Codes [size², code_size] on a grid over [-reach, reach]² of the view, row by row from its upper left.
+def manifold_reach(setting: float | Literal["auto"], prior: Prior) -> float:
+    """How far a manifold reaches from the origin along each axis, in units of the code.
 
-    For codes of one dimension: [size, 1], from left to right.
+    That is `setting`, or for "auto" as far as the prior's outline: three standard deviations of a normal prior, the
+    support of a uniform one.
     """
-    line = np.linspace(-reach, reach, size)
+    if setting == "auto":
+        return max(float(np.abs(points).max()) for _, points in prior.outline())
+    return setting
+
+
+def grid_shape(size: int, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of a nearly square picture of images of `height` x `width` pixels.
+
+    The images keep their proportions, so a side has `size` of them or fewer, but at least two.
+    """
+    longer = max(height, width)
+    return max(2, round(size * width / longer)), max(2, round(size * height / longer))
+
+
+def manifold_codes(view: View, shape: tuple[int, int], reach: float) -> np.ndarray:
+    """Codes [rows * columns, code_size] on a grid over [-reach, reach]² of the view, row by row from its upper left.
+
+    For codes of one dimension there is one row, and the codes are [columns, 1].
+    """
+    rows, columns = shape
+    across = np.linspace(-reach, reach, columns)
     if view.is_line:
-        return line[:, None]
-    up, across = np.meshgrid(line[::-1], line, indexing="ij")
+        return across[:, None]
+    up, across = np.meshgrid(np.linspace(-reach, reach, rows)[::-1], across, indexing="ij")
     return np.stack([across.ravel(), up.ravel()], axis=1) @ view.basis.T
 
 
 @context(["default", STYLE])
 def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, subtitle: str, epoch: int) -> Image.Image:
     """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior."""
-    figure, axes = new_plot(title, subtitle + view.prior_note + view.note, epoch)
+    names = shown_names(view)
+    right = RIGHT + CHARACTER * max(0, max(map(len, names)) - 3)
+    figure, axes = new_plot(
+        title, subtitle + view.prior_note + view.note, epoch, right=RIGHT if view.is_line else right
+    )
     points = codes @ view.basis
     outside = int((np.abs(points) > view.limit).any(axis=1).sum())
     if view.is_line:
         points = np.column_stack([points, labels + strip_offsets(len(labels))])
-        draw_strips(axes, view)
+        draw_strips(axes, view, names)
     else:
         draw_plane(axes, view)
-        draw_colour_bar(figure, view.classes)
-        draw_label_centres(axes, points, labels, apart=0.04 * view.limit)
+        draw_colour_bar(figure, names)
+        draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
     axes.scatter(*points.T, c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
     if outside:
@@ -152,15 +183,17 @@ def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, su
 
 @context(["default", STYLE])
 def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The decoded `images` [n, height, width] in [0, 1] of `manifold_codes`, each at its code."""
-    n, height, width = images.shape
-    rows = 1 if view.is_line else round(n**0.5)
-    columns = n // rows
-    sheet = images.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
-    plot_height = round(PLOT * height / (columns * width)) if view.is_line else PLOT
+    """The decoded `images` [rows, columns, height, width] in [0, 1] of `manifold_codes`, each at its code.
+
+    The plot is as high as the images' proportions make it.
+    """
+    rows, columns, height, width = images.shape
+    sheet = images.swapaxes(1, 2).reshape(rows * height, columns * width)
+    plot_height = min(round(PLOT * sheet.shape[0] / sheet.shape[1]), 2 * PLOT)
     figure, axes = new_plot(title, subtitle + view.note, epoch, plot_height)
-    edge = reach * columns / (columns - 1)  # the outermost images have their centres at the reach
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge), aspect="auto")
+    # The outermost images have their centres at the reach.
+    across, up = (reach * count / max(count - 1, 1) for count in (columns, rows))
+    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-across, across, -up, up), aspect="auto")
     axes.set_xlabel(view.names[0])
     if view.is_line:
         axes.set_yticks([])
@@ -179,9 +212,9 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 # --- parts of a plot ------------------------------------------------------------------------------
 
 
-def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT) -> tuple[Figure, Axes]:
-    """A figure with a heading and axes of PLOT x `height` pixels."""
-    size = np.array([LEFT + PLOT + RIGHT, BOTTOM + height + TOP])
+def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: int = RIGHT) -> tuple[Figure, Axes]:
+    """A figure with a heading, axes of PLOT x `height` pixels and a margin of `right` pixels beside them."""
+    size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
     figure = Figure(figsize=size / DPI, dpi=DPI)
     top = BOTTOM + height
     figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
@@ -208,10 +241,12 @@ def draw_plane(axes: Axes, view: View) -> None:
         axes.text(0, radius, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
-def draw_strips(axes: Axes, view: View) -> None:
-    """A strip a label, across the prior's standard deviations, or on the range of its samples."""
-    axes.set(ylim=(view.classes - 0.5, -0.5), ylabel="label")
-    axes.yaxis.set_major_locator(MaxNLocator(min(view.classes, 20), integer=True))
+def draw_strips(axes: Axes, view: View, names: Sequence[str]) -> None:
+    """A strip for each label, across the prior's standard deviations, or on the range of its samples."""
+    axes.set(ylim=(view.classes - 0.5, -0.5), yticks=[], ylabel="label")
+    for label in range(0, view.classes, -(-view.classes // 40)):
+        place = axes.get_yaxis_transform()  # across in parts of the plot, upwards in labels
+        axes.text(0.01, label, names[label], va="center", transform=place, path_effects=HALO, zorder=3)
     if isinstance(view.prior, np.ndarray):
         axes.axvspan(view.prior.min(), view.prior.max(), color=LINE, alpha=0.4, linewidth=0)
         return
@@ -220,25 +255,34 @@ def draw_strips(axes: Axes, view: View) -> None:
         axes.text(k * view.prior, -0.5, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
-def draw_colour_bar(figure: Figure, classes: int) -> None:
-    """The labels' colours, to the right of the plot."""
+def draw_colour_bar(figure: Figure, names: Sequence[str]) -> None:
+    """The labels' colours and names, to the right of the plot."""
+    classes = len(names)
     steps = BoundaryNorm(np.arange(classes + 1) - 0.5, classes)
     axes = pixel_axes(figure, LEFT + PLOT + 16, BOTTOM, 16, PLOT)
     bar = figure.colorbar(ScalarMappable(steps, ListedColormap(label_colours(classes))), cax=axes)
-    bar.set_ticks(range(0, classes, -(-classes // 20)))
+    shown = range(0, classes, -(-classes // 20))
+    bar.set_ticks(shown, labels=[names[label] for label in shown])
     bar.minorticks_off()
     bar.outline.set_visible(False)
     axes.tick_params(length=0, labelcolor=INK, labelsize=10)
 
 
-def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, apart: float) -> None:
-    """Each label at the median of its points [n, 2], unless another's median lies within `apart`."""
+def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], apart: float) -> None:
+    """Each label's name at the median of its points [n, 2], unless another's median lies within `apart`."""
     centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
+    size = 12 if max(map(len, names)) <= 3 else 9
     for label, centre in centres.items():
         others = [other for key, other in centres.items() if key != label]
         if all(np.linalg.norm(centre - other) > apart for other in others):
-            font = {"fontsize": 12, "fontweight": "bold", "ha": "center", "va": "center"}
-            axes.text(*centre, str(label), clip_on=True, path_effects=HALO, **font)
+            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center"}
+            axes.text(*centre, names[label], clip_on=True, path_effects=HALO, **font)
+
+
+def shown_names(view: View) -> list[str]:
+    """The class names as Matplotlib shows them letter by letter: short, and without formulas between dollars."""
+    cut = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in view.class_names]
+    return [name.replace("$", r"\$") for name in cut]
 
 
 def strip_offsets(n: int) -> np.ndarray:
@@ -267,7 +311,7 @@ def to_image(figure: Figure, colours: np.ndarray) -> Image.Image:
 def palette(colours: np.ndarray) -> Image.Image:
     """An image that carries a palette: 16 greys first, then `colours` [n, 3] in steps towards white."""
     greys = np.repeat(np.linspace(0, 1, 16), 3).reshape(16, 3)
-    colours = colours[:240]  # what is over is drawn in the nearest of these
+    colours = colours[:240]  # the palette has no room for more; the nearest of these stand in for the rest
     steps = np.linspace(1, 0, min(6, 240 // max(len(colours), 1)), endpoint=False)
     tints = 1 - steps[:, None, None] * (1 - colours)
     image = Image.new("P", (1, 1))

@@ -41,7 +41,10 @@ class Evaluation(Section):
 
 class Render(Section):
     manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images a side of the manifold")]
-    manifold_range: Annotated[Positive, Field(description="the manifold spans [-range, range] on both axes")]
+    manifold_range: Annotated[
+        Literal["auto"] | Positive,
+        Field(description="the manifold spans [-range, range] on both axes; auto: as far as the prior's bulk"),
+    ]
 
 
 class Params(Section):

@@ -31,3 +31,14 @@ function decode(layers, code) {
   });
   return values;
 }
+
+// Draws pixels in [0, 1] on a canvas of the images' size.
+function drawPixels(canvas, pixels) {
+  [canvas.height, canvas.width] = index.pictureShape;
+  const image = new ImageData(canvas.width, canvas.height);
+  pixels.forEach((value, i) => {
+    const grey = Math.round(255 * value);
+    image.data.set([grey, grey, grey, 255], 4 * i);
+  });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}

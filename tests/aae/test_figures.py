@@ -16,16 +16,21 @@ from aae.figures import (
     TOP,
     View,
     animation,
+    grid_shape,
     label_colours,
     manifold,
     manifold_codes,
+    manifold_reach,
     scatter,
 )
+from aae.ops import sample_prior
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 HEADING = {"title": "AAE encoder", "subtitle": "codes", "epoch": 3}
 RANDOM = np.random.default_rng(0)
 CODES = RANDOM.standard_normal((10_000, 2))
 LABELS = RANDOM.integers(0, 10, 10_000).astype(np.uint8)
+DIGITS = tuple("0123456789")
 
 
 def pixels(picture) -> np.ndarray:
@@ -52,38 +57,38 @@ def centre_of(plot: np.ndarray, colour: str, limit: float) -> np.ndarray:
 
 
 def test_the_axes_hold_the_prior_and_the_codes():
-    assert View.of([CODES], 1.0, 10).limit == 4
-    assert View.of([0.01 * CODES], 2.0, 10).limit == 8
-    wide = View.of([0.01 * CODES, 3 * CODES], 1.0, 10)
+    assert View.of([CODES], 1.0, DIGITS).limit == 4
+    assert View.of([0.01 * CODES], 2.0, DIGITS).limit == 8
+    wide = View.of([0.01 * CODES, 3 * CODES], 1.0, DIGITS)
     inside = (np.abs(3 * CODES) <= wide.limit).all(axis=1).mean()
     assert 0.995 <= inside < 1
 
 
 def test_a_wide_snapshot_leaves_the_last_one_half_of_the_axes():
-    last = View.of([2 * CODES], 1.0, 10).limit
-    assert View.of([50 * CODES, 2 * CODES], 1.0, 10).limit == pytest.approx(2 * last, abs=0.5)
+    last = View.of([2 * CODES], 1.0, DIGITS).limit
+    assert View.of([50 * CODES, 2 * CODES], 1.0, DIGITS).limit == pytest.approx(2 * last, abs=0.5)
 
 
 def test_a_few_codes_far_away_do_not_matter():
     codes = CODES.copy()
     codes[:20] *= 1000
-    assert View.of([codes], 1.0, 10).limit == 4
+    assert View.of([codes], 1.0, DIGITS).limit == 4
 
 
 def test_codes_that_are_not_finite():
     with pytest.raises(InputError, match="not finite"):
-        View.of([CODES, np.array([[np.nan, 0.0]])], 1.0, 10)
+        View.of([CODES, np.array([[np.nan, 0.0]])], 1.0, DIGITS)
 
 
 def test_the_principal_plane():
     """Codes with all variance on two known directions of five are shown in their plane."""
     directions = np.linalg.qr(RANDOM.standard_normal((5, 2)))[0]
     codes = CODES * [3, 1] @ directions.T + 0.01 * RANDOM.standard_normal((10_000, 5))
-    view = View.of([codes], 1.0, 10)
+    view = View.of([codes], 1.0, DIGITS)
     assert view.basis.T @ view.basis == pytest.approx(np.eye(2), abs=1e-9)
     assert np.abs(view.basis.T @ directions) == pytest.approx(np.eye(2), abs=0.02)
-    assert view.basis == pytest.approx(View.of([-codes], 1.0, 10).basis, abs=1e-9), "the signs are fixed"
-    grid = manifold_codes(view, 3, 2.0)
+    assert view.basis == pytest.approx(View.of([-codes], 1.0, DIGITS).basis, abs=1e-9), "the signs are fixed"
+    grid = manifold_codes(view, (3, 3), 2.0)
     assert grid.shape == (9, 5)
     assert grid[4] == pytest.approx(np.zeros(5), abs=1e-12)
     assert np.linalg.norm(grid[0]) == pytest.approx(2 * 2**0.5)
@@ -91,7 +96,7 @@ def test_the_principal_plane():
     assert scatter(codes, LABELS, view, **HEADING).size == scatter(CODES, LABELS, VIEW, **HEADING).size
 
 
-VIEW = View.of([CODES], 1.0, 10)
+VIEW = View.of([CODES], 1.0, DIGITS)
 
 
 # --- the scatter ----------------------------------------------------------------------------------
@@ -112,6 +117,32 @@ def test_the_colour_bar_has_every_label_from_the_bottom_up():
         assert (bar[round(PLOT * (1 - (label + 0.5) / 10))] == rgb(colour)).all()
 
 
+def test_class_names_stand_beside_their_colours():
+    """Whatever they are: long, with characters that Matplotlib takes for a formula, or next to nothing."""
+    names = ["Ankle boot", "$x^2$", r"$\frac{", "", "<b>&", "a name of thirty characters, and more"]
+    view = View.of([CODES], 1.0, names)
+    labels = LABELS % len(names)
+    plain = scatter(CODES, labels, View.of([CODES], 1.0, DIGITS[: len(names)]), **HEADING)
+    named = scatter(CODES, labels, view, **HEADING)
+    assert named.width > plain.width, "there is room for the names"
+    margin = pixels(named)[TOP : TOP + PLOT, LEFT + PLOT + 40 :]
+    rows = [round(PLOT * (1 - (label + 0.5) / len(names))) for label in range(len(names))]
+    ink = [(margin[row - 12 : row + 12].min(axis=(0, 2)) < 128).nonzero()[0] for row in rows]
+    assert [len(places) > 0 for places in ink] == [bool(name) for name in names]
+    assert ink[5].max() > ink[0].max() > ink[1].max()
+    assert ink[5].max() < margin.shape[1] - 5, "nothing is cut off"
+
+
+def test_class_names_of_codes_of_one_dimension():
+    view = View.of([CODES[:, :1]], 1.0, ["Ankle boot", "$x$"])
+    plot = plot_of(scatter(CODES[:50, :1], LABELS[:50] % 2, view, **HEADING))
+    for label, longer in ((0, True), (1, False)):
+        row = PLOT * (2 * label + 1) // 4
+        ink = (plot[row - 12 : row + 12, :150].max(axis=-1) < 100).any(axis=0)
+        assert ink[:60].any()
+        assert ink[60:90].any() == longer
+
+
 def test_codes_outside_are_counted():
     """The note stands in the lower right corner, and only where there is something to note."""
     corner = (slice(PLOT - 30, PLOT - 3), slice(PLOT // 2, PLOT - 5))
@@ -123,7 +154,7 @@ def test_codes_outside_are_counted():
 def test_codes_of_one_dimension_stand_in_strips():
     codes = np.array([[-2.0]] * 40 + [[1.5]] * 40)
     labels = np.array([0] * 40 + [9] * 40)
-    view = View.of([codes], 1.0, 10)
+    view = View.of([codes], 1.0, DIGITS)
     plot = plot_of(scatter(codes, labels, view, **HEADING))
     for label, across in ((0, -2), (9, 1.5)):
         x, y = centre_of(plot, COLOURS[label], 1)
@@ -134,7 +165,7 @@ def test_codes_of_one_dimension_stand_in_strips():
 @pytest.mark.parametrize("classes", [1, 3, 47, 256])
 def test_any_number_of_labels(classes):
     labels = np.arange(10_000) % classes
-    view = View.of([CODES], 1.0, classes)
+    view = View.of([CODES], 1.0, [str(label) for label in range(classes)])
     picture = scatter(CODES, labels, view, **HEADING)
     assert picture.size[0] > PLOT
     plot = plot_of(picture).astype(int)
@@ -191,8 +222,29 @@ def test_ten_labels_can_be_told_apart_by_colour_blind_readers(dark, blind):
 # --- the manifold ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("prior", "reach"),
+    [
+        (NormalPrior(2), 3.0),
+        (NormalPrior(5, 2.0), 6.0),
+        (UniformPrior(2, 1.0), 1.0),
+        (UniformPrior(1, 0.5), 0.5),
+        (MixturePrior(radius=1.4, radial_std=0.5), 2.4),
+        (SwissRollPrior(radius=3.0), 3.0),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_the_manifold_covers_the_priors_bulk(prior, reach):
+    """Between a half and all of the samples on each axis, and nothing far outside; a number fixes the range."""
+    assert manifold_reach("auto", prior) == pytest.approx(reach)
+    assert manifold_reach(1.25, prior) == 1.25
+    sample = sample_prior(prior, 2000, seed=0, step=0).numpy()
+    assert 0.95 < (np.abs(sample) <= 1.0001 * reach).mean() <= 1
+    assert np.abs(sample).max() > 0.8 * reach
+
+
 def test_the_manifold_starts_at_the_upper_left():
-    codes = manifold_codes(VIEW, 30, 3.0)
+    codes = manifold_codes(VIEW, (30, 30), 3.0)
     assert codes.shape == (900, 2)
     assert codes[0] == pytest.approx([-3, 3])
     assert codes[29] == pytest.approx([3, 3])
@@ -201,10 +253,10 @@ def test_the_manifold_starts_at_the_upper_left():
 
 def test_an_image_stands_at_its_code():
     """Of 5 x 5 images the one at (-1.5, 3) is dark: the second of the first row."""
-    codes = manifold_codes(VIEW, 5, 3.0)
+    codes = manifold_codes(VIEW, (5, 5), 3.0)
     images = np.zeros((25, 4, 4))
     images[np.flatnonzero((codes == [-1.5, 3]).all(axis=1))] = 1
-    picture = manifold(images, VIEW, 3.0, **HEADING)
+    picture = manifold(images.reshape(5, 5, 4, 4), VIEW, 3.0, **HEADING)
     plot = plot_of(picture)[2:-2, 2:-2]
     edge = 3.0 * 5 / 4
     assert centre_of(plot, "#000000", edge) == pytest.approx([-1.5, 3], abs=0.05)
@@ -214,21 +266,32 @@ def test_an_image_stands_at_its_code():
     assert below == pytest.approx((ticks + 1) / 2 * PLOT, abs=1.5), "the ticks are in units of the code"
 
 
-@pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1)])
-def test_images_of_any_size(shape):
-    images = np.zeros((9, *shape))
-    images[4] = 0.5
-    plot = plot_of(manifold(images, VIEW, 3.0, **HEADING))
-    middle = plot[PLOT // 2 - 90 : PLOT // 2 + 90, PLOT // 2 - 90 : PLOT // 2 + 90]
-    assert middle == pytest.approx(127, abs=10)
-    assert plot[20:200, 20:200].min() == 255
+@pytest.mark.parametrize(
+    ("size", "image", "grid"),
+    [(30, (28, 28), (30, 30)), (30, (12, 20), (30, 18)), (30, (20, 12), (18, 30)), (4, (1, 90), (4, 2))],
+)
+def test_a_manifold_has_as_many_images_as_make_it_square(size, image, grid):
+    assert grid_shape(size, *image) == grid
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1), (12, 20), (20, 12)])
+def test_images_keep_their_proportions(shape):
+    """The image in the middle row and column is dark: as much wider than high as its pixels are."""
+    rows, columns = grid_shape(9, *shape)
+    images = np.zeros((rows, columns, *shape))
+    images[rows // 2, columns // 2] = 1
+    plot = pixels(manifold(images, VIEW, 3.0, **HEADING))[TOP:-BOTTOM, LEFT : LEFT + PLOT]
+    dark = (plot < 30).all(axis=-1)[3:-3, 3:-3]
+    height, width = (np.ptp(places) + 1 for places in np.nonzero(dark))
+    assert dark.sum() == height * width
+    assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
 
 
 def test_the_manifold_of_one_dimension_is_a_row():
-    view = View.of([CODES[:, :1]], 1.0, 10)
-    assert manifold_codes(view, 4, 3.0).tolist() == [[-3], [-1], [1], [3]]
-    images = np.zeros((4, 6, 3))
-    images[3] = 1
+    view = View.of([CODES[:, :1]], 1.0, DIGITS)
+    assert manifold_codes(view, (1, 4), 3.0).tolist() == [[-3], [-1], [1], [3]]
+    images = np.zeros((1, 4, 6, 3))
+    images[0, 3] = 1
     picture = manifold(images, view, 3.0, **HEADING)
     height = picture.height - TOP - BOTTOM
     assert height == PLOT / 4 * 2
@@ -247,7 +310,7 @@ def file_of(picture) -> bytes:
 
 
 def test_the_same_bytes_whatever_matplotlib_is_set_to():
-    images = RANDOM.random((25, 4, 4))
+    images = RANDOM.random((5, 5, 4, 4))
 
     def draw() -> list[bytes]:
         pictures = scatter(CODES, LABELS, VIEW, **HEADING), manifold(images, VIEW, 3.0, **HEADING)
@@ -260,7 +323,7 @@ def test_the_same_bytes_whatever_matplotlib_is_set_to():
 
 
 def test_the_files_are_modest():
-    smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(900, 28, 28) ** 2
+    smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(30, 30, 28, 28) ** 2
     assert len(file_of(scatter(CODES, LABELS, VIEW, **HEADING))) < 120_000
     assert len(file_of(manifold(smooth, VIEW, 3.0, **HEADING))) < 150_000
 
@@ -270,7 +333,7 @@ def test_the_animation(tmp_path):
     for epoch in range(3):
         heading = HEADING | {"epoch": 10 * epoch}
         scatters.append(scatter(CODES[: 100 * (epoch + 1)], LABELS[: 100 * (epoch + 1)], VIEW, **heading))
-        manifolds.append(manifold(np.full((9, 2, 2), epoch / 2), VIEW, 3.0, **heading))
+        manifolds.append(manifold(np.full((3, 3, 2, 2), epoch / 2), VIEW, 3.0, **heading))
     for name in ("a.gif", "b.gif"):
         animation(scatters, manifolds, tmp_path / name)
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()

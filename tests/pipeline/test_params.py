@@ -43,7 +43,7 @@ def test_the_default_experiment_is_the_posts():
         assert optimizer == vae.settings.autoencoder
         assert optimizer.learning_rate == 0.001
     assert aae.prior(2, 10) == vae.prior(2, 10) == NormalPrior(2)
-    assert (params.render.manifold_size, params.render.manifold_range) == (30, 3.0)
+    assert (params.render.manifold_size, params.render.manifold_range) == (30, "auto")
 
 
 def test_the_committed_schema_is_the_readers():
