@@ -46,7 +46,8 @@ def axis_names(code_size: int) -> list[str]:
 def coordinates(codes: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """What scatters show of `codes` [..., code_size]: [..., k].
 
-    That is the codes themselves, or of long codes the first axes and the principal components. `basis` [code_size, 2] holds the principal components; see `aae.figures.principal_axes`.
+    That is the codes themselves, or of long codes the first axes and the principal components, which are the columns of
+    `basis` [code_size, 2]; see `aae.figures.principal_axes`.
     """
     if codes.shape[-1] <= 2:
         return codes
