@@ -25,6 +25,8 @@ KINDS = Annotated[
     Field(discriminator="kind"),
 ]
 
+AUTO_OR = {"threads": "an integer from 1 to 1024", "render.manifold_range": "a number greater than 0, at most 1e30"}
+
 
 class Data(Section):
     path: Annotated[str, Field(min_length=1, description="folder of four IDX files, raw or gzipped")]
@@ -170,8 +172,8 @@ def describe(error: dict[str, Any], content: dict) -> str:
         near = get_close_matches(str(path[-1]), allowed, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
-    if path[0] == "threads":  # pydantic speaks of each alternative by itself
-        return f"threads: input should be 'auto' or an integer from 1 to 1024; found {error['input']!r}"
+    if key in AUTO_OR:  # pydantic speaks of each alternative by itself
+        return f"{key}: input should be 'auto' or {AUTO_OR[key]}; found {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{key}: {message}; found {error['input']!r}"
 
