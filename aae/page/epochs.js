@@ -3,7 +3,7 @@
   const slider = document.getElementById("epoch");
   const play = document.getElementById("play");
   const seed = document.getElementById("seed");
-  const buttons = [...document.querySelectorAll(".label")]; // a legend's, and another's, with the same labels
+  const buttons = [...document.querySelectorAll(".label")]; // of both legends
   const everything = [...document.querySelectorAll(".all-labels")];
   const planes = [...document.querySelectorAll(".plane-choice")]; // of long codes: two that choose the same
   const seeds = [...new Set(index.runs.map((run) => run.seed))];
@@ -72,7 +72,7 @@
   };
   const labelsChanged = () => {
     for (const button of buttons) button.setAttribute("aria-pressed", String(!hidden.has(Number(button.dataset.label))));
-    for (const button of everything) button.textContent = hidden.size ? "All" : "None";
+    for (const button of everything) button.textContent = hidden.size ? "Show all" : "Hide all";
     document.dispatchEvent(new Event("labelschange"));
   };
   for (const button of buttons) {

@@ -150,7 +150,7 @@ def test_the_legends_switch_labels(page):
     first, second = page.find_elements(By.CLASS_NAME, "all-labels")
     first.click()
     assert coloured(page, "epoch-scatter-aae") == coloured(page, "final-scatter-vae") == 0
-    assert second.text == "All"
+    assert second.text == "Show all"
     second.click()
     assert drawing(page, "epoch-scatter-aae") == whole
 
