@@ -89,7 +89,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
-    """Pixels uint8 [height, width] as a PNG or WebP."""
+    """Pixels uint8 [height, width], or in colour [height, width, 3], as a PNG or WebP."""
     buffer = io.BytesIO()
     settings = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "method": 4}
     Image.fromarray(pixels).save(buffer, kind, **settings)
@@ -97,16 +97,18 @@ def picture(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images [n, height, width], row by row, on one sheet of `columns` a row, the last row filled up with 0."""
-    n, height, width = images.shape
+    """Images [n, height, width], or in colour [n, height, width, 3], row by row, on one sheet of `columns` a row, the
+    last row filled up with 0."""
+    n, height, width, *channels = images.shape
     rows = -(-n // columns)
-    full = np.zeros((rows * columns, height, width), images.dtype)
+    full = np.zeros((rows * columns, height, width, *channels), images.dtype)
     full[:n] = images
-    return full.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    grid = full.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, *channels)
 
 
-def decode_grid(model: Autoencoder, side: int, reach: float, shape: tuple[int, int]) -> np.ndarray:
-    """Images decoded from a grid of `side` x `side` codes over [-reach, reach]², on one sheet, uint8.
+def decode_grid(model: Autoencoder, side: int, reach: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of `shape` decoded from a grid of `side` x `side` codes over [-reach, reach]², on one sheet, uint8.
 
     They are the same bits on every processor, unlike PyTorch's ranges, products and sigmoids.
     """
@@ -118,14 +120,17 @@ def decode_grid(model: Autoencoder, side: int, reach: float, shape: tuple[int, i
     return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), side)
 
 
-def manifold_side(manifolds: int, size: int, shape: tuple[int, int]) -> int:
-    """How many images a side each of the `manifolds` pictures has: `size`, or fewer where there are many pictures."""
+def manifold_side(manifolds: int, size: int, shape: tuple[int, ...]) -> int:
+    """How many images of `shape` a side each of the `manifolds` pictures has: `size`, or fewer where there are many.
+
+    A channel counts as a pixel of its own.
+    """
     affordable = math.isqrt(MANIFOLD_PIXELS // (manifolds * math.prod(shape)))
     return max(2, min(size, WEBP_PIXELS // max(shape), affordable))
 
 
-def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, int]) -> list[bytes]:
-    """A picture of each snapshot's decoder, of `side` x `side` images."""
+def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, ...]) -> list[bytes]:
+    """A picture of each snapshot's decoder, of `side` x `side` images of `shape`."""
 
     def encode(path: Path) -> bytes:
         return picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP")
@@ -148,10 +153,10 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 def page_data(
     runs: Sequence,
     images: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     *,
     priors: Mapping[str, Prior],
-    classes: int,
+    class_names: Sequence[str],
     manifold_size: int,
     manifold_range: float,
 ) -> tuple[dict, dict[str, str]]:
@@ -159,13 +164,13 @@ def page_data(
 
     Args:
         runs: of `aae.results.Run`, all with codes of two dimensions.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
         priors: of each recipe, by name.
-        classes: how many labels there are.
+        class_names: of the labels; none without labels.
         manifold_size, manifold_range: the decoder's pictures have at most this many images a side, which span
             [-range, range] on both axes.
     """
-    images = images[..., 0]
+    images = images[..., 0] if images.shape[-1] == 1 else images
     shape, reach = images.shape[1:], manifold_range
     outlines = {name: outlined(prior) for name, prior in priors.items()}
     models = {run.name: load_snapshot(run.snapshots[max(run.snapshots)]) for run in runs}
@@ -198,22 +203,24 @@ def page_data(
     epoch_count = len(runs[0].codes)
     left = PACKED_BYTES - sum(map(len, packed.values()))
     shown = order[: max(1, left // (2 * epoch_count * len(runs) + 1))]  # two bytes a code, one a label
-    packed["labels"] = labels[shown].astype(np.uint8).tobytes()
+    packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
         packed[f"codes-{run.name}"] = pack_codes(pictured_codes(models[run.name], run.codes[:, shown]), limit).tobytes()
     return {
         "limit": limit,
         "reach": reach,
         "manifoldSide": side,
-        "classes": classes,
+        "classes": len(class_names),
+        "classNames": list(class_names),
         "lastEpoch": epoch_count - 1,
         "snapshots": epochs,
         "images": len(shown),
         "pictured": min(len(pictured), len(shown)),
         "pictureColumns": columns,
-        "pictureShape": list(shape),
+        "pictureShape": list(shape[:2]),
+        "colour": len(shape) == 3,
         "colours": {
-            theme: [to_hex(colour) for colour in label_colours(classes, dark=theme == "dark")]
+            theme: [to_hex(colour) for colour in label_colours(max(len(class_names), 1), dark=theme == "dark")]
             for theme in ("light", "dark")
         },
         "priors": outlines,

@@ -4,6 +4,7 @@ This module has the numbers, made from `results.py`. `charts.py` has the geometr
 page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,12 +59,12 @@ CLAIMS = {
 }
 
 
-def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str:
+def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None) -> str:
     """The page, with the pictures of all runs where codes have two dimensions, and of each model's first elsewhere.
 
     Args:
         results: of every run.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
     """
     index, base64 = None, {}
     if results.code_size == 2:
@@ -72,7 +73,7 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str
             images,
             labels,
             priors={model.name: model.prior for model in results.models},
-            classes=results.classes,
+            class_names=results.class_names,
             manifold_size=results.manifold_size,
             manifold_range=results.manifold_range,
         )
@@ -91,7 +92,8 @@ def render_markdown(results: Results) -> str:
 def environment(autoescape: bool) -> Environment:
     """Jinja's, for the templates in `page/`.
 
-    There, `source` gives the text of a file as it is, and `separator` what stands before an item of a list in words.
+    There, `source` gives the text of a file as it is, `separator` what stands before an item of a list in words, and
+    `markdown` a text in which Markdown and HTML see no more than letters.
     """
     made = Environment(
         loader=FileSystemLoader(PAGE),
@@ -103,6 +105,7 @@ def environment(autoescape: bool) -> Environment:
     made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
     made.globals["separator"] = lambda loop: "" if loop.first else " and " if loop.last else ", "
     made.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
+    made.filters["markdown"] = lambda text: re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])", r"\\\1", text)
     made.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
     return made
 
@@ -121,6 +124,7 @@ def content(results: Results) -> dict:
         "comparisons": comparisons(results),
         "not_judged": not_judged(results),
         "codes_notes": codes_notes(results),
+        "named": list(results.class_names) != [str(label) for label in range(len(results.class_names))],
         "kinds": kinds,
         "floors": floors,
         "table": table,

@@ -3,7 +3,7 @@
   const slider = document.getElementById("epoch");
   const play = document.getElementById("play");
   const seed = document.getElementById("seed");
-  const all = document.getElementById("all-labels");
+  const all = document.getElementById("all-labels"); // null for data without labels
   const buttons = [...document.querySelectorAll(".label")];
   const seeds = [...new Set(index.runs.map((run) => run.seed))];
   let timer = null;
@@ -66,7 +66,7 @@
       labelsChanged();
     }),
   );
-  all.addEventListener("click", () => {
+  all?.addEventListener("click", () => {
     const away = hidden.size === 0;
     buttons.forEach((_, label) => hide(label, away));
     labelsChanged();

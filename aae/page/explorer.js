@@ -15,10 +15,11 @@
     canvas.width = width;
     canvas.height = height;
     const image = new ImageData(width, height);
-    pixels.forEach((value, i) => {
-      const grey = Math.round(255 * value);
-      image.data.set([grey, grey, grey, 255], 4 * i);
-    });
+    const channels = pixels.length / (width * height);
+    for (let i = 0; i < width * height; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = Math.round(255 * pixels[channels * i + (c % channels)]);
+      image.data[4 * i + 3] = 255;
+    }
     canvas.getContext("2d").putImageData(image, 0, 0);
   };
 
@@ -36,17 +37,21 @@
     const figures = nearestTo(point).map(([image, distance]) => {
       const figure = document.createElement("figure");
       const canvas = document.createElement("canvas");
-      canvas.className = "ink";
+      if (!index.colour) canvas.className = "ink";
       canvas.width = width;
       canvas.height = height;
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `test image of label ${labels[image]}`);
+      const name = index.classNames[labels[image]]; // undefined for data without labels
+      canvas.setAttribute("aria-label", name === undefined ? "test image" : `test image of label ${name}`);
       const [column, row] = [image % index.pictureColumns, Math.floor(image / index.pictureColumns)];
       canvas.getContext("2d").drawImage(pictures, column * width, row * height, width, height, 0, 0, width, height);
       const caption = document.createElement("figcaption");
-      const label = document.createElement("b");
-      label.textContent = labels[image];
-      caption.append(label, document.createElement("br"), distance.toFixed(2));
+      if (name !== undefined) {
+        const label = document.createElement("b");
+        label.textContent = name;
+        caption.append(label, document.createElement("br"));
+      }
+      caption.append(distance.toFixed(2));
       figure.append(canvas, caption);
       return figure;
     });

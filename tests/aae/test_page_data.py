@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from aae.idx import read_idx_folder
 from aae.models import Autoencoder, Recipe, build_model, find_kind
 from aae.page_data import (
     DECODER_BYTES,
@@ -36,6 +35,7 @@ from aae.page_data import (
     sheet,
 )
 from aae.priors import NormalPrior
+from aae.readers.idx import read_idx_folder
 from aae.snapshots import save_snapshot
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +217,7 @@ def data(made: list, n: int, shape: tuple[int, int]) -> tuple[dict, dict[str, st
 
 def packed(made: list, images: np.ndarray, manifold_size: int) -> tuple[dict, dict[str, str]]:
     priors = {run.recipe.name: NormalPrior(2) for run in made}
-    settings = {"classes": 10, "manifold_size": manifold_size, "manifold_range": 3.0}
+    settings = {"class_names": "0123456789", "manifold_size": manifold_size, "manifold_range": 3.0}
     return page_data(made, images, np.zeros(len(images), dtype=np.uint8), priors=priors, **settings)
 
 

@@ -105,7 +105,7 @@ def run(tmp_path_factory):
 
 def results(*runs: Run, **other) -> Results:
     names = {run.recipe.name for run in runs}
-    settings = {"code_size": 2, "classes": 10, "cells": 20, "projections": 128}
+    settings = {"code_size": 2, "class_names": "0123456789", "cells": 20, "projections": 128}
     settings |= {"manifold_size": 3, "manifold_range": 3.0, "parameters": PARAMETERS}
     settings |= {"floor": dict.fromkeys(names, FLOOR), "claims": dict.fromkeys(names - {"vae"}, CLAIMS)}
     return Results(list(runs), **settings | other)
