@@ -142,6 +142,46 @@ def test_any_number_of_labels(classes):
     assert len(np.unique(label_colours(classes), axis=0)) == classes
 
 
+def test_codes_without_labels():
+    """All in one colour, with neither legend nor names."""
+    for codes in (CODES, CODES[:, :1]):
+        picture = scatter(codes, None, View.of([codes], 1.0, 0), **HEADING)
+        plot = plot_of(picture)
+        assert len(plot[(plot == rgb(COLOURS[0])).all(axis=-1)]) > 1000
+        for colour in COLOURS[1:]:
+            assert not (plot == rgb(colour)).all(axis=-1).any()
+        assert (pixels(picture)[TOP:, LEFT + PLOT + 40 :] == 255).all()
+
+
+@pytest.mark.parametrize("code_size", [1, 2])
+def test_class_names_stand_beside_the_plot(code_size):
+    """Whole if they are short; what they hold is no formula and no markup."""
+    codes, labels = CODES[:90, :code_size], np.arange(90) % 3
+    view = View.of([codes], 1.0, 3)
+
+    def draw(*names: str) -> Image.Image:
+        return scatter(codes, labels, view, class_names=names, **HEADING)
+
+    short, long, longer = draw("0", "1", "2"), draw("cat", "a dog or so", "ant"), draw("cat", "d" * 21, "ant")
+    assert pixels(short).shape == pixels(scatter(codes, labels, view, **HEADING)).shape
+    assert short.width < long.width < longer.width
+    assert longer.width == draw("cat", "d" * 250, "ant").width
+    for picture in (short, long, longer):
+        assert (pixels(picture)[:, -4:] == 255).all(), "nothing is cut off"
+        assert (pixels(picture)[TOP:-BOTTOM, LEFT + PLOT + 4 :] < 128).any()
+    formula = draw(r"$\frac{1}{2}$", "$", "<b>|")
+    assert formula.width > draw("ab", "$", "<b>|").width
+
+
+def test_no_label_is_drawn_above_all_others():
+    """Images may come in the order of their labels: where two share a place, half of the points are of each."""
+    codes, labels = np.zeros((2000, 2)), np.arange(2000) // 1000
+    codes += np.random.default_rng(0).uniform(-0.3, 0.3, codes.shape)
+    plot = plot_of(scatter(codes, labels, View.of([codes], 1.0, 2), **HEADING))[290:390, 290:390]
+    first, second = ((abs(plot - rgb(colour)).sum(axis=-1) < 80).sum() for colour in COLOURS[:2])
+    assert 0.5 < first / second < 2
+
+
 # Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009, severity 1: on linear RGB.
 BLIND = {
     "none": np.eye(3),
@@ -214,14 +254,29 @@ def test_an_image_stands_at_its_code():
     assert below == pytest.approx((ticks + 1) / 2 * PLOT, abs=1.5), "the ticks are in units of the code"
 
 
-@pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1)])
+@pytest.mark.parametrize("shape", [(2, 7), (20, 12), (28, 28), (1, 1)])
 def test_images_of_any_size(shape):
+    """They keep their shape, and the longer side of all together fills the plot."""
     images = np.zeros((9, *shape))
     images[4] = 0.5
     plot = plot_of(manifold(images, VIEW, 3.0, **HEADING))
-    middle = plot[PLOT // 2 - 90 : PLOT // 2 + 90, PLOT // 2 - 90 : PLOT // 2 + 90]
-    assert middle == pytest.approx(127, abs=10)
-    assert plot[20:200, 20:200].min() == 255
+    grey = (abs(plot - 127) < 10).all(axis=-1)
+    rows, columns = (np.flatnonzero(grey.sum(axis=axis) > 50) for axis in (1, 0))  # more than of the axes' numbers
+    for places, side in ((rows, shape[0]), (columns, shape[1])):
+        assert np.ptp(places) + 1 == pytest.approx(PLOT / 3 * side / max(shape), abs=2)
+        assert (places.min() + places.max()) / 2 == pytest.approx(PLOT / 2, abs=1.5)
+    assert grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
+
+
+def test_a_manifold_in_colour():
+    """An image keeps its colours, to the byte, in the picture and nearly in the animation."""
+    images = np.zeros((9, 4, 4, 3))
+    images[3], images[5] = (1, 0.2, 0), (0.2, 0.6, 1)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    plot = plot_of(picture)
+    assert plot[PLOT // 2, PLOT // 6].tolist() == [255, 51, 0]
+    assert plot[PLOT // 2, PLOT * 5 // 6].tolist() == [51, 153, 255]
+    assert plot[PLOT // 2, PLOT // 2].tolist() == [0, 0, 0]
 
 
 def test_the_manifold_of_one_dimension_is_a_row():
@@ -263,6 +318,19 @@ def test_the_files_are_modest():
     smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(900, 28, 28) ** 2
     assert len(file_of(scatter(CODES, LABELS, VIEW, **HEADING))) < 120_000
     assert len(file_of(manifold(smooth, VIEW, 3.0, **HEADING))) < 150_000
+
+
+def test_an_animation_in_colour(tmp_path):
+    images = np.zeros((9, 2, 2, 3))
+    images[:] = (1, 0.2, 0)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    animation([scatter(CODES, LABELS, VIEW, **HEADING)] * 2, [picture] * 2, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        frame = pixels(gif)
+    assert frame[frame.shape[0] // 2, round(frame.shape[1] * 0.7)] == pytest.approx([255, 51, 0], abs=8)
+    left = frame[:, : frame.shape[1] // 2].reshape(-1, 3)
+    for colour in COLOURS:
+        assert abs(left - rgb(colour)).sum(axis=1).min() < 60, "the labels keep their colours"
 
 
 def test_the_animation(tmp_path):
