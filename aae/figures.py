@@ -18,9 +18,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.style import context
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from aae.errors import InputError
@@ -28,10 +30,11 @@ from aae.priors import Prior
 
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
+LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
+LONGEST_NAME = 20  # characters of a label's name
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
-CHARACTER, LONGEST = 8, 24  # of class names: the width of a character in pixels, and how many are shown
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Ten colours that stay apart for normal, red-, green- and blue-blind eyes: the nearest two differ by 0.13 in
 # Oklab in the simulation of Machado et al. (IEEE TVCG 15(6), 2009), where tab10 comes down to 0.01.
@@ -65,10 +68,10 @@ class View:
     basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
     limit: float  # the scatter spans [-limit, limit]
     prior: float | np.ndarray  # a normal one's standard deviation, or samples [m, 1 or 2] of another on these axes
-    class_names: Sequence[str]  # of the labels 0, 1, ...
+    classes: int  # how many labels there are, 0 without any
 
     @classmethod
-    def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, class_names: Sequence[str]) -> "View":
+    def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, classes: int) -> "View":
         """The view for the `codes` [n, code_size] of a run's snapshots, in order of epoch.
 
         `prior` is the standard deviation of a normal prior, or samples [m, code_size] of another. The scatter spans
@@ -86,11 +89,7 @@ class View:
         else:
             unit = prior
         limit = max(4 * unit, min(max(extents), 2 * extents[-1]))
-        return cls(basis, float(np.ceil(2 * limit / unit) / 2 * unit), prior, class_names)
-
-    @property
-    def classes(self) -> int:
-        return len(self.class_names)
+        return cls(basis, float(np.ceil(2 * limit / unit) / 2 * unit), prior, classes)
 
     @property
     def is_line(self) -> bool:
@@ -157,38 +156,54 @@ def manifold_codes(view: View, shape: tuple[int, int], reach: float) -> np.ndarr
 
 
 @context(["default", STYLE])
-def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior."""
-    names = shown_names(view)
-    right = RIGHT + CHARACTER * max(0, max(map(len, names)) - 3)
-    figure, axes = new_plot(
-        title, subtitle + view.prior_note + view.note, epoch, right=RIGHT if view.is_line else right
-    )
+def scatter(
+    codes: np.ndarray,
+    labels: np.ndarray | None,
+    view: View,
+    *,
+    class_names: Sequence[str] | None = None,
+    title: str,
+    subtitle: str,
+    epoch: int,
+) -> Image.Image:
+    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior.
+
+    Without labels, all codes have one colour. `class_names` are the labels' names, by default their numbers.
+    """
+    names = [shortened(name) for name in class_names or map(str, range(view.classes))]
+    right = max(RIGHT, LEGEND + max(map(text_width, names), default=0))
+    figure, axes = new_plot(title, subtitle + view.prior_note + view.note, epoch, right=right)
     points = codes @ view.basis
     outside = int((np.abs(points) > view.limit).any(axis=1).sum())
+    rows = np.zeros(len(codes), int) if labels is None else np.asarray(labels)
     if view.is_line:
-        points = np.column_stack([points, labels + strip_offsets(len(labels))])
+        points = np.column_stack([points, rows + strip_offsets(len(rows))])
         draw_strips(axes, view, names)
     else:
         draw_plane(axes, view)
-        draw_colour_bar(figure, names)
-        draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
+        if labels is not None:
+            draw_colour_bar(figure, names)
+            draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
-    axes.scatter(*points.T, c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
+    # In a random order no label is drawn above another where the images are in the order of their labels.
+    order = np.random.default_rng(0).permutation(len(points))
+    colours = label_colours(max(view.classes, 1))
+    axes.scatter(*points[order].T, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
     if outside:
         note = f"{outside:,} of {len(codes):,} codes lie outside"
         axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
-    return to_image(figure, label_colours(view.classes))
+    return to_image(figure, colours)
 
 
 @context(["default", STYLE])
 def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The decoded `images` [rows, columns, height, width] in [0, 1] of `manifold_codes`, each at its code.
+    """The decoded `images` in [0, 1] of `manifold_codes`, each at its code.
 
-    The plot is as high as the images' proportions make it.
+    They are [rows, columns, height, width], black on white, or in colour [rows, columns, height, width, 3]. The plot is
+    as high as the images' proportions make it.
     """
-    rows, columns, height, width = images.shape
-    sheet = images.swapaxes(1, 2).reshape(rows * height, columns * width)
+    rows, columns, height, width, *channels = images.shape
+    sheet = images.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
     plot_height = min(round(PLOT * sheet.shape[0] / sheet.shape[1]), 2 * PLOT)
     figure, axes = new_plot(title, subtitle + view.note, epoch, plot_height)
     # The outermost images have their centres at the reach.
@@ -199,7 +214,7 @@ def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtit
         axes.set_yticks([])
     else:
         axes.set_ylabel(view.names[1])
-    return to_image(figure, np.empty((0, 3)))
+    return to_image(figure, None if channels else np.empty((0, 3)))
 
 
 def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image], path: Path) -> None:
@@ -213,7 +228,7 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 
 
 def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: int = RIGHT) -> tuple[Figure, Axes]:
-    """A figure with a heading, axes of PLOT x `height` pixels and a margin of `right` pixels beside them."""
+    """A figure with a heading and axes of PLOT x `height` pixels, and a margin of `right` pixels."""
     size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
     figure = Figure(figsize=size / DPI, dpi=DPI)
     top = BOTTOM + height
@@ -243,10 +258,10 @@ def draw_plane(axes: Axes, view: View) -> None:
 
 def draw_strips(axes: Axes, view: View, names: Sequence[str]) -> None:
     """A strip for each label, across the prior's standard deviations, or on the range of its samples."""
-    axes.set(ylim=(view.classes - 0.5, -0.5), yticks=[], ylabel="label")
-    for label in range(0, view.classes, -(-view.classes // 40)):
-        place = axes.get_yaxis_transform()  # across in parts of the plot, upwards in labels
-        axes.text(0.01, label, names[label], va="center", transform=place, path_effects=HALO, zorder=3)
+    axes.set(ylim=(max(view.classes, 1) - 0.5, -0.5), ylabel="label" if names else "")
+    ticks = legend_ticks(view.classes)
+    axes.set_yticks(ticks, [names[i] for i in ticks], parse_math=False)
+    axes.yaxis.tick_right()
     if isinstance(view.prior, np.ndarray):
         axes.axvspan(view.prior.min(), view.prior.max(), color=LINE, alpha=0.4, linewidth=0)
         return
@@ -256,33 +271,41 @@ def draw_strips(axes: Axes, view: View, names: Sequence[str]) -> None:
 
 
 def draw_colour_bar(figure: Figure, names: Sequence[str]) -> None:
-    """The labels' colours and names, to the right of the plot."""
-    classes = len(names)
+    """The labels' colours and `names`, to the right of the plot."""
+    classes, ticks = len(names), legend_ticks(len(names))
     steps = BoundaryNorm(np.arange(classes + 1) - 0.5, classes)
     axes = pixel_axes(figure, LEFT + PLOT + 16, BOTTOM, 16, PLOT)
     bar = figure.colorbar(ScalarMappable(steps, ListedColormap(label_colours(classes))), cax=axes)
-    shown = range(0, classes, -(-classes // 20))
-    bar.set_ticks(shown, labels=[names[label] for label in shown])
+    bar.set_ticks(ticks, labels=[names[i] for i in ticks], parse_math=False)
     bar.minorticks_off()
     bar.outline.set_visible(False)
-    axes.tick_params(length=0, labelcolor=INK, labelsize=10)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=LEGEND_FONT)
+
+
+def legend_ticks(classes: int) -> list[int]:
+    """The labels that are named beside a plot: all, or about twenty."""
+    return list(range(0, classes, -(-classes // 20) or 1))
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def text_width(text: str) -> int:
+    """Pixels that `text` takes in the legend."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=LEGEND_FONT), ismath=False)
+    return round(width * DPI / 72)
 
 
 def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], apart: float) -> None:
-    """Each label's name at the median of its points [n, 2], unless another's median lies within `apart`."""
+    """The name of each label at the median of its points [n, 2], unless another's median lies within `apart`."""
     centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
-    size = 12 if max(map(len, names)) <= 3 else 9
     for label, centre in centres.items():
         others = [other for key, other in centres.items() if key != label]
         if all(np.linalg.norm(centre - other) > apart for other in others):
-            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center"}
+            size = 12 if len(names[label]) <= 2 else 9
+            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
             axes.text(*centre, names[label], clip_on=True, path_effects=HALO, **font)
-
-
-def shown_names(view: View) -> list[str]:
-    """The class names as Matplotlib shows them letter by letter: short, and without formulas between dollars."""
-    cut = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in view.class_names]
-    return [name.replace("$", r"\$") for name in cut]
 
 
 def strip_offsets(n: int) -> np.ndarray:
@@ -300,11 +323,16 @@ def label_colours(classes: int, dark: bool = False) -> np.ndarray:
 # --- from a figure to a file ----------------------------------------------------------------------
 
 
-def to_image(figure: Figure, colours: np.ndarray) -> Image.Image:
-    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same."""
+def to_image(figure: Figure, colours: np.ndarray | None) -> Image.Image:
+    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same.
+
+    Without `colours` it is in all that it has, for images in colour.
+    """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    if colours is None:
+        return pixels
     return pixels.quantize(palette=palette(colours), dither=Image.Dither.NONE)
 
 
@@ -320,15 +348,26 @@ def palette(colours: np.ndarray) -> Image.Image:
 
 
 def scaled(picture: Image.Image) -> Image.Image:
-    """The picture at ANIMATION_SCALE, in its own palette."""
+    """The picture at ANIMATION_SCALE, in its own palette if it has one."""
     size = [round(side * ANIMATION_SCALE) for side in picture.size]
     resized = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    if picture.mode == "RGB":
+        return resized
     return resized.quantize(palette=picture, dither=Image.Dither.NONE)
 
 
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two pictures in one, with the palette of the left, which begins with all that the right one has."""
-    joined = Image.new("P", (left.width + right.width, max(left.height, right.height)), WHITE)
+    """Two pictures in one, with the palette of the left, which begins with all that the right one has.
+
+    If the right one is in colour and has no palette, they share 256 colours chosen for both.
+    """
+    size = (left.width + right.width, max(left.height, right.height))
+    if right.mode == "RGB":
+        joined = Image.new("RGB", size, "white")
+        joined.paste(left.convert("RGB"), (0, 0))
+        joined.paste(right, (left.width, 0))
+        return joined.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    joined = Image.new("P", size, WHITE)
     joined.putpalette(left.getpalette())
     joined.paste(left, (0, 0))
     joined.paste(right, (left.width, 0))

@@ -98,7 +98,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
-    """Pixels uint8 [height, width] as a PNG or WebP."""
+    """Pixels uint8 [height, width], or in colour [height, width, 3], as a PNG or WebP."""
     buffer = io.BytesIO()
     settings = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "method": 4}
     Image.fromarray(pixels).save(buffer, kind, **settings)
@@ -106,16 +106,18 @@ def picture(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images [n, height, width], row by row, on one sheet of `columns` a row, the last row filled up with 0."""
-    n, height, width = images.shape
+    """Images [n, height, width], or in colour [n, height, width, 3], row by row, on one sheet of `columns` a row, the
+    last row filled up with 0."""
+    n, height, width, *channels = images.shape
     rows = -(-n // columns)
-    full = np.zeros((rows * columns, height, width), images.dtype)
+    full = np.zeros((rows * columns, height, width, *channels), images.dtype)
     full[:n] = images
-    return full.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    grid = full.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, *channels)
 
 
-def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tuple[int, int]) -> np.ndarray:
-    """Images of height and width `shape` decoded from `codes` float32 [n, code_size], on one sheet, uint8.
+def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of `shape` decoded from `codes` float32 [n, code_size], on one sheet, uint8.
 
     They are the same bits on every processor, unlike PyTorch's ranges, products and sigmoids.
     """
@@ -124,12 +126,12 @@ def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tup
     return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), columns)
 
 
-def decoded_size(size: int, shape: tuple[int, int]) -> int:
-    """How many images of height and width `shape` a side may have: `size`, or as many as a WebP has space for."""
-    return max(2, min(size, WEBP_PIXELS // max(shape)))
+def decoded_size(size: int, shape: tuple[int, ...]) -> int:
+    """How many images of `shape` a side may have: `size`, or as many as a WebP has space for."""
+    return max(2, min(size, WEBP_PIXELS // max(shape[:2])))
 
 
-def pack_decoded(places: Sequence[tuple[Path, np.ndarray, int]], shape: tuple[int, int]) -> list[bytes]:
+def pack_decoded(places: Sequence[tuple[Path, np.ndarray, int]], shape: tuple[int, ...]) -> list[bytes]:
     """A picture for each of the `places`: a snapshot, the codes that it decodes, and how many are in a row."""
 
     def encode(place: tuple[Path, np.ndarray, int]) -> bytes:
@@ -149,7 +151,7 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 def page_data(
     runs: Sequence,
     images: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     *,
     priors: Mapping[str, Prior],
     class_names: Sequence[str],
@@ -160,13 +162,13 @@ def page_data(
 
     Args:
         runs: of `aae.results.Run`.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
         priors: of each recipe, by name.
-        class_names: of the labels 0, 1, ...
+        class_names: of the labels 0, 1, ...; none without labels.
         manifold_size, manifold_range: the decoder's pictures have at most this many images a side, which span
             [-range, range] on both axes; see `aae.figures.manifold_reach` for "auto".
     """
-    images = images[..., 0]
+    images = images[..., 0] if images.shape[-1] == 1 else images
     shape = images.shape[1:]
     code_size = next(iter(priors.values())).dim
     reach = {name: manifold_reach(manifold_range, prior) for name, prior in priors.items()}
@@ -180,9 +182,10 @@ def page_data(
     )
 
     epochs = sorted(runs[0].snapshots)
+    # A channel counts as a pixel of its own.
     most = DECODED_PIXELS // (len(runs) * len(epochs) * math.prod(shape))
     size = decoded_size(manifold_size, shape)
-    decoded = {name: picture_codes(prior, size, reach[name], shape, most) for name, prior in priors.items()}
+    decoded = {name: picture_codes(prior, size, reach[name], shape[:2], most) for name, prior in priors.items()}
     places = {
         f"{kind}-{run.name}-{epoch}": (run.snapshots[epoch], codes, columns)
         for run in runs
@@ -211,7 +214,7 @@ def page_data(
     width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]
     left = PACKED_BYTES - sum(map(len, packed.values()))
     shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # a byte for a coordinate or a label
-    packed["labels"] = labels[shown].astype(np.uint8).tobytes()
+    packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
         codes = coordinates(pictured_codes(models[run.name], run.codes[:, shown]), bases[run.name])
         packed[f"codes-{run.name}"] = pack_codes(codes, limit).tobytes()
@@ -230,9 +233,10 @@ def page_data(
         "images": len(shown),
         "pictured": min(len(pictured), len(shown)),
         "pictureColumns": columns,
-        "pictureShape": list(shape),
+        "pictureShape": list(shape[:2]),
+        "colour": len(shape) == 3,
         "colours": {
-            theme: [to_hex(colour) for colour in label_colours(len(class_names), dark=theme == "dark")]
+            theme: [to_hex(colour) for colour in label_colours(max(len(class_names), 1), dark=theme == "dark")]
             for theme in ("light", "dark")
         },
         "priors": {name: outlined(prior, limit) for name, prior in priors.items()},

@@ -4,6 +4,7 @@ This module has the numbers, made from `results.py`. `charts.py` has the geometr
 page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,12 @@ CLAIMS = {
 }
 
 
-def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str:
+def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None) -> str:
     """The page, with the pictures of all runs.
 
     Args:
         results: of every run.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
     """
     index, base64 = page_data(
         results.runs,
@@ -96,7 +97,8 @@ def render_markdown(results: Results) -> str:
 def environment(autoescape: bool) -> Environment:
     """Jinja's, for the templates in `page/`.
 
-    In them, `source` gives a file's text as it is, and `separator` what comes before an item of a list in words.
+    In them, `source` gives a file's text as it is, `separator` what comes before an item of a list in words, and
+    `markdown` a text in which Markdown and HTML see no more than letters.
     """
     made = Environment(
         loader=FileSystemLoader(PAGE),
@@ -108,6 +110,7 @@ def environment(autoescape: bool) -> Environment:
     made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
     made.globals["separator"] = lambda loop: "" if loop.first else " and " if loop.last else ", "
     made.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
+    made.filters["markdown"] = lambda text: re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])", r"\\\1", text)
     return made
 
 
@@ -125,6 +128,7 @@ def content(results: Results) -> dict:
         "comparisons": comparisons(results),
         "not_judged": not_judged(results),
         "codes_notes": codes_notes(results),
+        "named": list(results.class_names) != [str(label) for label in range(len(results.class_names))],
         "kinds": kinds,
         "floors": floors,
         "table": table,

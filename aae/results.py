@@ -57,7 +57,7 @@ class Results:
 
     runs: list[Run]  # of each recipe the same seeds in the same order
     code_size: int
-    class_names: Sequence[str]  # of the labels 0, 1, ...
+    class_names: Sequence[str]  # of the labels 0, 1, ...; none for data without labels
     cells: int  # per axis
     projections: int
     manifold_size: int

@@ -25,12 +25,23 @@ KINDS = Annotated[
     Field(discriminator="kind"),
 ]
 
-AUTO_OR = {"threads": "an integer from 1 to 1024", "render.manifold_range": "a number greater than 0, at most 1e30"}
+AUTO_OR = {  # keys that may be `auto`, and what else
+    "threads": "an integer from 1 to 1024",
+    "data.classes": "an integer from 1 to 256",
+    "render.manifold_range": "a number greater than 0, at most 1e30",
+}
 
 
 class Data(Section):
-    path: Annotated[str, Field(min_length=1, description="folder of four IDX files, raw or gzipped")]
-    classes: Annotated[int, Field(ge=1, le=256, description="labels are 0 to classes - 1")]
+    path: Annotated[str, Field(min_length=1, description="folder of IDX files, .npz file, or folder of images")]
+    classes: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=1, le=256)],
+        Field(description="how many classes there must be; auto: as many as the data has"),
+    ]
+    test_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="of a folder of images without a test set: what becomes one")
+    ]
+    grey: Annotated[bool, Field(description="colour images become grey")]
 
 
 class Evaluation(Section):

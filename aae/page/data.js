@@ -28,7 +28,7 @@ function codesAt(run, epoch, plane = 0) {
   };
   const inStrip = (i) => {
     const offset = 0.1 + 0.8 * ((((i + 1) * (Math.sqrt(5) - 1)) / 2) % 1);
-    return (1 - (2 * (labels[i] + offset)) / classNames.length) * limit;
+    return (1 - (2 * (labels[i] + offset)) / Math.max(1, classNames.length)) * limit; // one strip without labels
   };
   const codes = new Float32Array(2 * images);
   for (let i = 0; i < images; i++) {

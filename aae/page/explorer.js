@@ -27,17 +27,21 @@
     const figures = nearestTo(point).map(([image, distance]) => {
       const figure = document.createElement("figure");
       const canvas = document.createElement("canvas");
-      canvas.className = "ink";
+      if (!index.colour) canvas.className = "ink";
       canvas.width = width;
       canvas.height = height;
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `test image of label ${index.classNames[labels[image]]}`);
+      const name = index.classNames[labels[image]]; // undefined for data without labels
+      canvas.setAttribute("aria-label", name === undefined ? "test image" : `test image of label ${name}`);
       const [column, row] = [image % index.pictureColumns, Math.floor(image / index.pictureColumns)];
       canvas.getContext("2d").drawImage(pictures, column * width, row * height, width, height, 0, 0, width, height);
       const caption = document.createElement("figcaption");
-      const label = document.createElement("b");
-      label.textContent = index.classNames[labels[image]];
-      caption.append(label, document.createElement("br"), inUnits(distance));
+      if (name !== undefined) {
+        const label = document.createElement("b");
+        label.textContent = name;
+        caption.append(label, document.createElement("br"));
+      }
+      caption.append(inUnits(distance));
       figure.append(canvas, caption);
       return figure;
     });

@@ -65,7 +65,7 @@ function drawScatter(canvas, codes, outline) {
     context.textAlign = "left";
     if (index.codeSize > 1) write(text, 5, place(-k * step), faint);
   }
-  if (index.codeSize === 1) {
+  if (index.codeSize === 1 && index.classNames.length > 0) {
     const strip = side / index.classNames.length;
     const every = Math.ceil(14 / strip); // pixels of a line of text
     index.classNames.forEach((name, i) => i % every || write(name, 5, (i + 0.5) * strip, ink));

@@ -30,7 +30,6 @@ HEADING = {"title": "AAE encoder", "subtitle": "codes", "epoch": 3}
 RANDOM = np.random.default_rng(0)
 CODES = RANDOM.standard_normal((10_000, 2))
 LABELS = RANDOM.integers(0, 10, 10_000).astype(np.uint8)
-DIGITS = tuple("0123456789")
 
 
 def pixels(picture) -> np.ndarray:
@@ -57,37 +56,37 @@ def centre_of(plot: np.ndarray, colour: str, limit: float) -> np.ndarray:
 
 
 def test_the_axes_hold_the_prior_and_the_codes():
-    assert View.of([CODES], 1.0, DIGITS).limit == 4
-    assert View.of([0.01 * CODES], 2.0, DIGITS).limit == 8
-    wide = View.of([0.01 * CODES, 3 * CODES], 1.0, DIGITS)
+    assert View.of([CODES], 1.0, 10).limit == 4
+    assert View.of([0.01 * CODES], 2.0, 10).limit == 8
+    wide = View.of([0.01 * CODES, 3 * CODES], 1.0, 10)
     inside = (np.abs(3 * CODES) <= wide.limit).all(axis=1).mean()
     assert 0.995 <= inside < 1
 
 
 def test_a_wide_snapshot_leaves_the_last_one_half_of_the_axes():
-    last = View.of([2 * CODES], 1.0, DIGITS).limit
-    assert View.of([50 * CODES, 2 * CODES], 1.0, DIGITS).limit == pytest.approx(2 * last, abs=0.5)
+    last = View.of([2 * CODES], 1.0, 10).limit
+    assert View.of([50 * CODES, 2 * CODES], 1.0, 10).limit == pytest.approx(2 * last, abs=0.5)
 
 
 def test_a_few_codes_far_away_do_not_matter():
     codes = CODES.copy()
     codes[:20] *= 1000
-    assert View.of([codes], 1.0, DIGITS).limit == 4
+    assert View.of([codes], 1.0, 10).limit == 4
 
 
 def test_codes_that_are_not_finite():
     with pytest.raises(InputError, match="not finite"):
-        View.of([CODES, np.array([[np.nan, 0.0]])], 1.0, DIGITS)
+        View.of([CODES, np.array([[np.nan, 0.0]])], 1.0, 10)
 
 
 def test_the_principal_plane():
     """Codes with all variance on two known directions of five are shown in their plane."""
     directions = np.linalg.qr(RANDOM.standard_normal((5, 2)))[0]
     codes = CODES * [3, 1] @ directions.T + 0.01 * RANDOM.standard_normal((10_000, 5))
-    view = View.of([codes], 1.0, DIGITS)
+    view = View.of([codes], 1.0, 10)
     assert view.basis.T @ view.basis == pytest.approx(np.eye(2), abs=1e-9)
     assert np.abs(view.basis.T @ directions) == pytest.approx(np.eye(2), abs=0.02)
-    assert view.basis == pytest.approx(View.of([-codes], 1.0, DIGITS).basis, abs=1e-9), "the signs are fixed"
+    assert view.basis == pytest.approx(View.of([-codes], 1.0, 10).basis, abs=1e-9), "the signs are fixed"
     grid = manifold_codes(view, (3, 3), 2.0)
     assert grid.shape == (9, 5)
     assert grid[4] == pytest.approx(np.zeros(5), abs=1e-12)
@@ -96,7 +95,7 @@ def test_the_principal_plane():
     assert scatter(codes, LABELS, view, **HEADING).size == scatter(CODES, LABELS, VIEW, **HEADING).size
 
 
-VIEW = View.of([CODES], 1.0, DIGITS)
+VIEW = View.of([CODES], 1.0, 10)
 
 
 # --- the scatter ----------------------------------------------------------------------------------
@@ -117,32 +116,6 @@ def test_the_colour_bar_has_every_label_from_the_bottom_up():
         assert (bar[round(PLOT * (1 - (label + 0.5) / 10))] == rgb(colour)).all()
 
 
-def test_class_names_stand_beside_their_colours():
-    """Whatever they are: long, with characters that Matplotlib takes for a formula, or next to nothing."""
-    names = ["Ankle boot", "$x^2$", r"$\frac{", "", "<b>&", "a name of thirty characters, and more"]
-    view = View.of([CODES], 1.0, names)
-    labels = LABELS % len(names)
-    plain = scatter(CODES, labels, View.of([CODES], 1.0, DIGITS[: len(names)]), **HEADING)
-    named = scatter(CODES, labels, view, **HEADING)
-    assert named.width > plain.width, "there is room for the names"
-    margin = pixels(named)[TOP : TOP + PLOT, LEFT + PLOT + 40 :]
-    rows = [round(PLOT * (1 - (label + 0.5) / len(names))) for label in range(len(names))]
-    ink = [(margin[row - 12 : row + 12].min(axis=(0, 2)) < 128).nonzero()[0] for row in rows]
-    assert [len(places) > 0 for places in ink] == [bool(name) for name in names]
-    assert ink[5].max() > ink[0].max() > ink[1].max()
-    assert ink[5].max() < margin.shape[1] - 5, "nothing is cut off"
-
-
-def test_class_names_of_codes_of_one_dimension():
-    view = View.of([CODES[:, :1]], 1.0, ["Ankle boot", "$x$"])
-    plot = plot_of(scatter(CODES[:50, :1], LABELS[:50] % 2, view, **HEADING))
-    for label, longer in ((0, True), (1, False)):
-        row = PLOT * (2 * label + 1) // 4
-        ink = (plot[row - 12 : row + 12, :150].max(axis=-1) < 100).any(axis=0)
-        assert ink[:60].any()
-        assert ink[60:90].any() == longer
-
-
 def test_codes_outside_are_counted():
     """The note stands in the lower right corner, and only where there is something to note."""
     corner = (slice(PLOT - 30, PLOT - 3), slice(PLOT // 2, PLOT - 5))
@@ -154,7 +127,7 @@ def test_codes_outside_are_counted():
 def test_codes_of_one_dimension_stand_in_strips():
     codes = np.array([[-2.0]] * 40 + [[1.5]] * 40)
     labels = np.array([0] * 40 + [9] * 40)
-    view = View.of([codes], 1.0, DIGITS)
+    view = View.of([codes], 1.0, 10)
     plot = plot_of(scatter(codes, labels, view, **HEADING))
     for label, across in ((0, -2), (9, 1.5)):
         x, y = centre_of(plot, COLOURS[label], 1)
@@ -165,12 +138,52 @@ def test_codes_of_one_dimension_stand_in_strips():
 @pytest.mark.parametrize("classes", [1, 3, 47, 256])
 def test_any_number_of_labels(classes):
     labels = np.arange(10_000) % classes
-    view = View.of([CODES], 1.0, [str(label) for label in range(classes)])
+    view = View.of([CODES], 1.0, classes)
     picture = scatter(CODES, labels, view, **HEADING)
     assert picture.size[0] > PLOT
     plot = plot_of(picture).astype(int)
     assert (plot.max(axis=-1) - plot.min(axis=-1)).max() > 50, "there are colours"
     assert len(np.unique(label_colours(classes), axis=0)) == classes
+
+
+def test_codes_without_labels():
+    """All in one colour, with neither legend nor names."""
+    for codes in (CODES, CODES[:, :1]):
+        picture = scatter(codes, None, View.of([codes], 1.0, 0), **HEADING)
+        plot = plot_of(picture)
+        assert len(plot[(plot == rgb(COLOURS[0])).all(axis=-1)]) > 1000
+        for colour in COLOURS[1:]:
+            assert not (plot == rgb(colour)).all(axis=-1).any()
+        assert (pixels(picture)[TOP:, LEFT + PLOT + 40 :] == 255).all()
+
+
+@pytest.mark.parametrize("code_size", [1, 2])
+def test_class_names_stand_beside_the_plot(code_size):
+    """Whole if they are short; what they hold is no formula and no markup."""
+    codes, labels = CODES[:90, :code_size], np.arange(90) % 3
+    view = View.of([codes], 1.0, 3)
+
+    def draw(*names: str) -> Image.Image:
+        return scatter(codes, labels, view, class_names=names, **HEADING)
+
+    short, long, longer = draw("0", "1", "2"), draw("cat", "a dog or so", "ant"), draw("cat", "d" * 21, "ant")
+    assert pixels(short).shape == pixels(scatter(codes, labels, view, **HEADING)).shape
+    assert short.width < long.width < longer.width
+    assert longer.width == draw("cat", "d" * 250, "ant").width
+    for picture in (short, long, longer):
+        assert (pixels(picture)[:, -4:] == 255).all(), "nothing is cut off"
+        assert (pixels(picture)[TOP:-BOTTOM, LEFT + PLOT + 4 :] < 128).any()
+    formula = draw(r"$\frac{1}{2}$", "$", "<b>|")
+    assert formula.width > draw("ab", "$", "<b>|").width
+
+
+def test_no_label_is_drawn_above_all_others():
+    """Images may come in the order of their labels: where two share a place, half of the points are of each."""
+    codes, labels = np.zeros((2000, 2)), np.arange(2000) // 1000
+    codes += np.random.default_rng(0).uniform(-0.3, 0.3, codes.shape)
+    plot = plot_of(scatter(codes, labels, View.of([codes], 1.0, 2), **HEADING))[290:390, 290:390]
+    first, second = ((abs(plot - rgb(colour)).sum(axis=-1) < 80).sum() for colour in COLOURS[:2])
+    assert 0.5 < first / second < 2
 
 
 # Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009, severity 1: on linear RGB.
@@ -287,8 +300,19 @@ def test_images_keep_their_proportions(shape):
     assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
 
 
+def test_a_manifold_in_colour():
+    """An image keeps its colours, to the byte, in the picture and nearly in the animation."""
+    images = np.zeros((3, 3, 4, 4, 3))
+    images[1, 0], images[1, 2] = (1, 0.2, 0), (0.2, 0.6, 1)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    plot = plot_of(picture)
+    assert plot[PLOT // 2, PLOT // 6].tolist() == [255, 51, 0]
+    assert plot[PLOT // 2, PLOT * 5 // 6].tolist() == [51, 153, 255]
+    assert plot[PLOT // 2, PLOT // 2].tolist() == [0, 0, 0]
+
+
 def test_the_manifold_of_one_dimension_is_a_row():
-    view = View.of([CODES[:, :1]], 1.0, DIGITS)
+    view = View.of([CODES[:, :1]], 1.0, 10)
     assert manifold_codes(view, (1, 4), 3.0).tolist() == [[-3], [-1], [1], [3]]
     images = np.zeros((1, 4, 6, 3))
     images[0, 3] = 1
@@ -326,6 +350,19 @@ def test_the_files_are_modest():
     smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(30, 30, 28, 28) ** 2
     assert len(file_of(scatter(CODES, LABELS, VIEW, **HEADING))) < 120_000
     assert len(file_of(manifold(smooth, VIEW, 3.0, **HEADING))) < 150_000
+
+
+def test_an_animation_in_colour(tmp_path):
+    images = np.zeros((3, 3, 2, 2, 3))
+    images[:] = (1, 0.2, 0)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    animation([scatter(CODES, LABELS, VIEW, **HEADING)] * 2, [picture] * 2, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        frame = pixels(gif)
+    assert frame[frame.shape[0] // 2, round(frame.shape[1] * 0.7)] == pytest.approx([255, 51, 0], abs=8)
+    left = frame[:, : frame.shape[1] // 2].reshape(-1, 3)
+    for colour in COLOURS:
+        assert abs(left - rgb(colour)).sum(axis=1).min() < 60, "the labels keep their colours"
 
 
 def test_the_animation(tmp_path):

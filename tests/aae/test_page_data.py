@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from aae.idx import read_idx_folder
 from aae.models import Autoencoder, Recipe, build_model, find_kind
 from aae.page_data import (
     DECODER_BYTES,
@@ -36,6 +35,7 @@ from aae.page_data import (
 )
 from aae.page_views import coordinates, outlined, picture_codes, planes
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+from aae.readers.idx import read_idx_folder
 from aae.snapshots import save_snapshot
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from aae.data import ARRAYS, Dataset, save_dataset
-from aae.idx import read_idx_folder
 from aae.models import Recipe, build_model, kind_name, to_inputs
+from aae.readers.idx import read_idx_folder
 from aae.snapshots import save_snapshot
 from pipeline.params import load_params
 from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name

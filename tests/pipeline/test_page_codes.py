@@ -73,7 +73,7 @@ def short_codes(tmp_path_factory) -> Path:
 def wide_images(tmp_path_factory) -> Path:
     """Images of 12 x 20 pixels of three classes with names; the AAE's prior is uniform."""
     folder = tmp_path_factory.mktemp("wide")
-    make_experiment(folder, crops(mnist()), PAIR | UNIFORM | {"classes: 10 ": "classes: 3 "})
+    make_experiment(folder, crops(mnist()), PAIR | UNIFORM)
     return folder
 
 
