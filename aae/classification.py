@@ -38,7 +38,7 @@ def label_metrics(
 
 
 def discriminator_metrics(
-    model: Autoencoder, codes: Tensor, labels: np.ndarray, prior: Prior, *, seed: int
+    model: Autoencoder, codes: Tensor, labels: np.ndarray | None, prior: Prior, *, seed: int
 ) -> dict[str, float]:
     """How the discriminator tells `codes` [n, d] from as many samples of the prior, and what it costs either side.
 
@@ -46,7 +46,7 @@ def discriminator_metrics(
     - `loss`: its cross-entropy in nats, mean over codes and samples; ln 2 if it is undecided.
     - `generator_loss`: the cross-entropy of the codes taken for samples of the prior, which the encoder minimises.
 
-    A discriminator that sees labels is shown the codes' own, and samples of the same classes.
+    A discriminator that sees labels is shown the codes' own, `labels` [n], and samples of the same classes.
     """
     count = model.label_classes
     classes = torch.from_numpy(labels.astype(np.int64)) if count else None

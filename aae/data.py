@@ -1,4 +1,4 @@
-"""A labelled image set as uint8 arrays, and the folder it is kept in between the stages."""
+"""An image set as uint8 arrays, and the folder it is kept in between the stages."""
 
 import json
 from dataclasses import dataclass
@@ -9,19 +9,21 @@ import numpy as np
 from aae.errors import InputError
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+LABELS = ("train_labels", "test_labels")  # which a set without labels has not
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images uint8 [n, height, width, channels] and labels uint8 [n] of the training and the test set.
 
-    `class_names` are the names of the labels 0, 1, ...
+    An image has one channel, grey, or three, colour. `class_names` are the names of the labels 0, 1, ...; a set without
+    labels has None in place of both arrays of labels, and no class names.
     """
 
     train_images: np.ndarray
-    train_labels: np.ndarray
+    train_labels: np.ndarray | None
     test_images: np.ndarray
-    test_labels: np.ndarray
+    test_labels: np.ndarray | None
     class_names: tuple[str, ...]
 
     @property
@@ -30,37 +32,48 @@ class Dataset:
         return self.train_images.shape[1:]
 
     @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """The shape of an image as pictures take it: height and width, and of colour images the channels."""
+        return self.shape if self.shape[2] > 1 else self.shape[:2]
+
+    @property
     def pixels(self) -> int:
         """Values of an image: height x width x channels."""
         return self.train_images[0].size
 
     @property
     def classes(self) -> int:
-        """How many labels there are."""
+        """How many labels there are, 0 for a set without labels."""
         return len(self.class_names)
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Writes into `folder` a `.npy` file (uint8) for each array and `classes.json`, the names of the labels."""
+    """Writes into `folder` a `.npy` file (uint8) for each array of the set, and `classes.json`, the class names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(dataset, name))
+        path, array = folder / f"{name}.npy", getattr(dataset, name)
+        if array is None:
+            path.unlink(missing_ok=True)  # of an earlier set
+        else:
+            np.save(path, array)
     text = json.dumps(dataset.class_names, ensure_ascii=False)
     (folder / "classes.json").write_text(text + "\n", encoding="utf-8")
 
 
 def load_dataset(folder: Path) -> Dataset:
     """What `save_dataset` wrote, memory-mapped."""
-    arrays = {}
-    for name in ARRAYS:
-        path = Path(folder) / f"{name}.npy"
-        try:
-            arrays[name] = np.load(path, mmap_mode="r")
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
     path = Path(folder) / "classes.json"
     try:
         class_names = tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
+    arrays = dict.fromkeys(ARRAYS)
+    for name in ARRAYS:
+        if name in LABELS and not class_names:
+            continue
+        path = Path(folder) / f"{name}.npy"
+        try:
+            arrays[name] = np.load(path, mmap_mode="r")
+        except (OSError, EOFError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
     return Dataset(**arrays, class_names=class_names)

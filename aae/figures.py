@@ -2,13 +2,14 @@
 
 All pictures of a run share one `View`, so that they can be compared by eye. Codes of two dimensions are shown
 as they are, codes of one in a strip for each label. Those of more are shown in a plane through the prior's
-mean, along the first two principal components of the last snapshot's codes. A normal prior, which is the same in
-every such plane, is drawn as circles of its standard deviations, another as samples of it.
+mean, along the first two principal components of the last snapshot's codes. A normal prior looks the same in every
+such plane and is drawn as circles of its standard deviations. Any other prior is drawn as samples.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,16 +18,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.style import context
-from matplotlib.ticker import MaxNLocator
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from aae.errors import InputError
+from aae.priors import Prior
 
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
+LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
+LONGEST_NAME = 20  # characters of a label's name
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
@@ -63,7 +68,7 @@ class View:
     basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
     limit: float  # the scatter spans [-limit, limit]
     prior: float | np.ndarray  # a normal one's standard deviation, or samples [m, 1 or 2] of another on these axes
-    classes: int
+    classes: int  # how many labels there are, 0 without any
 
     @classmethod
     def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, classes: int) -> "View":
@@ -117,56 +122,99 @@ def principal_axes(codes: np.ndarray) -> np.ndarray:
     return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
 
 
-def manifold_codes(view: View, size: int, reach: float) -> np.ndarray:
-    """Codes [size², code_size] on a grid over [-reach, reach]² of the view, row by row from its upper left.
+def manifold_reach(setting: float | Literal["auto"], prior: Prior) -> float:
+    """How far a manifold reaches from the origin along each axis, in units of the code.
 
-    For codes of one dimension: [size, 1], from left to right.
+    That is `setting`, or for "auto" as far as the prior's outline: three standard deviations of a normal prior, the
+    support of a uniform one.
     """
-    line = np.linspace(-reach, reach, size)
+    if setting == "auto":
+        return max(float(np.abs(points).max()) for _, points in prior.outline())
+    return setting
+
+
+def grid_shape(size: int, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of a nearly square picture of images of `height` x `width` pixels.
+
+    The images keep their proportions, so a side has `size` of them or fewer, but at least two.
+    """
+    longer = max(height, width)
+    return max(2, round(size * width / longer)), max(2, round(size * height / longer))
+
+
+def manifold_codes(view: View, shape: tuple[int, int], reach: float) -> np.ndarray:
+    """Codes [rows * columns, code_size] on a grid over [-reach, reach]² of the view, row by row from its upper left.
+
+    For codes of one dimension there is one row, and the codes are [columns, 1].
+    """
+    rows, columns = shape
+    across = np.linspace(-reach, reach, columns)
     if view.is_line:
-        return line[:, None]
-    up, across = np.meshgrid(line[::-1], line, indexing="ij")
+        return across[:, None]
+    up, across = np.meshgrid(np.linspace(-reach, reach, rows)[::-1], across, indexing="ij")
     return np.stack([across.ravel(), up.ravel()], axis=1) @ view.basis.T
 
 
 @context(["default", STYLE])
-def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior."""
-    figure, axes = new_plot(title, subtitle + view.prior_note + view.note, epoch)
+def scatter(
+    codes: np.ndarray,
+    labels: np.ndarray | None,
+    view: View,
+    *,
+    class_names: Sequence[str] | None = None,
+    title: str,
+    subtitle: str,
+    epoch: int,
+) -> Image.Image:
+    """The `codes` [n, code_size] in the colours of their `labels` [n], and the prior.
+
+    Without labels, all codes have one colour. `class_names` are the labels' names, by default their numbers.
+    """
+    names = [shortened(name) for name in class_names or map(str, range(view.classes))]
+    right = max(RIGHT, LEGEND + max(map(text_width, names), default=0))
+    figure, axes = new_plot(title, subtitle + view.prior_note + view.note, epoch, right=right)
     points = codes @ view.basis
     outside = int((np.abs(points) > view.limit).any(axis=1).sum())
+    rows = np.zeros(len(codes), int) if labels is None else np.asarray(labels)
     if view.is_line:
-        points = np.column_stack([points, labels + strip_offsets(len(labels))])
-        draw_strips(axes, view)
+        points = np.column_stack([points, rows + strip_offsets(len(rows))])
+        draw_strips(axes, view, names)
     else:
         draw_plane(axes, view)
-        draw_colour_bar(figure, view.classes)
-        draw_label_centres(axes, points, labels, apart=0.04 * view.limit)
+        if labels is not None:
+            draw_colour_bar(figure, names)
+            draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
-    axes.scatter(*points.T, c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
+    # In a random order no label is drawn above another where the images are in the order of their labels.
+    order = np.random.default_rng(0).permutation(len(points))
+    colours = label_colours(max(view.classes, 1))
+    axes.scatter(*points[order].T, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
     if outside:
         note = f"{outside:,} of {len(codes):,} codes lie outside"
         axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
-    return to_image(figure, label_colours(view.classes))
+    return to_image(figure, colours)
 
 
 @context(["default", STYLE])
 def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtitle: str, epoch: int) -> Image.Image:
-    """The decoded `images` [n, height, width] in [0, 1] of `manifold_codes`, each at its code."""
-    n, height, width = images.shape
-    rows = 1 if view.is_line else round(n**0.5)
-    columns = n // rows
-    sheet = images.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, -1)
-    plot_height = round(PLOT * height / (columns * width)) if view.is_line else PLOT
+    """The decoded `images` in [0, 1] of `manifold_codes`, each at its code.
+
+    They are [rows, columns, height, width], black on white, or in colour [rows, columns, height, width, 3]. The plot is
+    as high as the images' proportions make it.
+    """
+    rows, columns, height, width, *channels = images.shape
+    sheet = images.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
+    plot_height = min(round(PLOT * sheet.shape[0] / sheet.shape[1]), 2 * PLOT)
     figure, axes = new_plot(title, subtitle + view.note, epoch, plot_height)
-    edge = reach * columns / (columns - 1)  # the outermost images have their centres at the reach
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge), aspect="auto")
+    # The outermost images have their centres at the reach.
+    across, up = (reach * count / max(count - 1, 1) for count in (columns, rows))
+    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-across, across, -up, up), aspect="auto")
     axes.set_xlabel(view.names[0])
     if view.is_line:
         axes.set_yticks([])
     else:
         axes.set_ylabel(view.names[1])
-    return to_image(figure, np.empty((0, 3)))
+    return to_image(figure, None if channels else np.empty((0, 3)))
 
 
 def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image], path: Path) -> None:
@@ -179,9 +227,9 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 # --- parts of a plot ------------------------------------------------------------------------------
 
 
-def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT) -> tuple[Figure, Axes]:
-    """A figure with a heading and axes of PLOT x `height` pixels."""
-    size = np.array([LEFT + PLOT + RIGHT, BOTTOM + height + TOP])
+def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: int = RIGHT) -> tuple[Figure, Axes]:
+    """A figure with a heading and axes of PLOT x `height` pixels, and a margin of `right` pixels."""
+    size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
     figure = Figure(figsize=size / DPI, dpi=DPI)
     top = BOTTOM + height
     figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
@@ -208,10 +256,12 @@ def draw_plane(axes: Axes, view: View) -> None:
         axes.text(0, radius, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
-def draw_strips(axes: Axes, view: View) -> None:
-    """A strip a label, across the prior's standard deviations, or on the range of its samples."""
-    axes.set(ylim=(view.classes - 0.5, -0.5), ylabel="label")
-    axes.yaxis.set_major_locator(MaxNLocator(min(view.classes, 20), integer=True))
+def draw_strips(axes: Axes, view: View, names: Sequence[str]) -> None:
+    """A strip for each label, across the prior's standard deviations, or on the range of its samples."""
+    axes.set(ylim=(max(view.classes, 1) - 0.5, -0.5), ylabel="label" if names else "")
+    ticks = legend_ticks(view.classes)
+    axes.set_yticks(ticks, [names[i] for i in ticks], parse_math=False)
+    axes.yaxis.tick_right()
     if isinstance(view.prior, np.ndarray):
         axes.axvspan(view.prior.min(), view.prior.max(), color=LINE, alpha=0.4, linewidth=0)
         return
@@ -220,25 +270,42 @@ def draw_strips(axes: Axes, view: View) -> None:
         axes.text(k * view.prior, -0.5, rf"{k}$\sigma$", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
-def draw_colour_bar(figure: Figure, classes: int) -> None:
-    """The labels' colours, to the right of the plot."""
+def draw_colour_bar(figure: Figure, names: Sequence[str]) -> None:
+    """The labels' colours and `names`, to the right of the plot."""
+    classes, ticks = len(names), legend_ticks(len(names))
     steps = BoundaryNorm(np.arange(classes + 1) - 0.5, classes)
     axes = pixel_axes(figure, LEFT + PLOT + 16, BOTTOM, 16, PLOT)
     bar = figure.colorbar(ScalarMappable(steps, ListedColormap(label_colours(classes))), cax=axes)
-    bar.set_ticks(range(0, classes, -(-classes // 20)))
+    bar.set_ticks(ticks, labels=[names[i] for i in ticks], parse_math=False)
     bar.minorticks_off()
     bar.outline.set_visible(False)
-    axes.tick_params(length=0, labelcolor=INK, labelsize=10)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=LEGEND_FONT)
 
 
-def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, apart: float) -> None:
-    """Each label at the median of its points [n, 2], unless another's median lies within `apart`."""
+def legend_ticks(classes: int) -> list[int]:
+    """The labels that are named beside a plot: all, or about twenty."""
+    return list(range(0, classes, -(-classes // 20) or 1))
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def text_width(text: str) -> int:
+    """Pixels that `text` takes in the legend."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=LEGEND_FONT), ismath=False)
+    return round(width * DPI / 72)
+
+
+def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], apart: float) -> None:
+    """The name of each label at the median of its points [n, 2], unless another's median lies within `apart`."""
     centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
     for label, centre in centres.items():
         others = [other for key, other in centres.items() if key != label]
         if all(np.linalg.norm(centre - other) > apart for other in others):
-            font = {"fontsize": 12, "fontweight": "bold", "ha": "center", "va": "center"}
-            axes.text(*centre, str(label), clip_on=True, path_effects=HALO, **font)
+            size = 12 if len(names[label]) <= 2 else 9
+            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
+            axes.text(*centre, names[label], clip_on=True, path_effects=HALO, **font)
 
 
 def strip_offsets(n: int) -> np.ndarray:
@@ -256,18 +323,23 @@ def label_colours(classes: int, dark: bool = False) -> np.ndarray:
 # --- from a figure to a file ----------------------------------------------------------------------
 
 
-def to_image(figure: Figure, colours: np.ndarray) -> Image.Image:
-    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same."""
+def to_image(figure: Figure, colours: np.ndarray | None) -> Image.Image:
+    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same.
+
+    Without `colours` it is in all that it has, for images in colour.
+    """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    if colours is None:
+        return pixels
     return pixels.quantize(palette=palette(colours), dither=Image.Dither.NONE)
 
 
 def palette(colours: np.ndarray) -> Image.Image:
     """An image that carries a palette: 16 greys first, then `colours` [n, 3] in steps towards white."""
     greys = np.repeat(np.linspace(0, 1, 16), 3).reshape(16, 3)
-    colours = colours[:240]  # what is over is drawn in the nearest of these
+    colours = colours[:240]  # the palette has no room for more; the nearest of these stand in for the rest
     steps = np.linspace(1, 0, min(6, 240 // max(len(colours), 1)), endpoint=False)
     tints = 1 - steps[:, None, None] * (1 - colours)
     image = Image.new("P", (1, 1))
@@ -276,15 +348,26 @@ def palette(colours: np.ndarray) -> Image.Image:
 
 
 def scaled(picture: Image.Image) -> Image.Image:
-    """The picture at ANIMATION_SCALE, in its own palette."""
+    """The picture at ANIMATION_SCALE, in its own palette if it has one."""
     size = [round(side * ANIMATION_SCALE) for side in picture.size]
     resized = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    if picture.mode == "RGB":
+        return resized
     return resized.quantize(palette=picture, dither=Image.Dither.NONE)
 
 
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two pictures in one, with the palette of the left, which begins with all that the right one has."""
-    joined = Image.new("P", (left.width + right.width, max(left.height, right.height)), WHITE)
+    """Two pictures in one, with the palette of the left, which begins with all that the right one has.
+
+    If the right one is in colour and has no palette, they share 256 colours chosen for both.
+    """
+    size = (left.width + right.width, max(left.height, right.height))
+    if right.mode == "RGB":
+        joined = Image.new("RGB", size, "white")
+        joined.paste(left.convert("RGB"), (0, 0))
+        joined.paste(right, (left.width, 0))
+        return joined.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    joined = Image.new("P", size, WHITE)
     joined.putpalette(left.getpalette())
     joined.paste(left, (0, 0))
     joined.paste(right, (left.width, 0))

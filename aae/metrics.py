@@ -27,7 +27,7 @@ class Split:
     """Images of one kind, and what their codes are compared with."""
 
     images: Tensor  # float32 [n, pixels] in [0, 1]
-    labels: np.ndarray  # uint8 [n]
+    labels: np.ndarray | None  # uint8 [n], if the data has any
     target: Target  # for n codes
 
 
@@ -43,9 +43,9 @@ def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample,
     """Everything that is measured of a snapshot, nested; `seed` is the run's.
 
     Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded for
-    a `reconstruction` of its own and used to tell `labels`; its suffix follows these names. Labels are learnt from the
-    codes of all `train` images. Their match is measured, too, of all of them (`train`) and of the `sample`
-    (`train_sample`), which has the floor of the test images.
+    a `reconstruction` of its own and used to tell `labels`, if the data has any; its suffix follows these names. Labels
+    are learnt from the codes of all `train` images. Their match is measured, too, of all of them (`train`) and of the
+    `sample` (`train_sample`), which has the floor of the test images.
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
@@ -58,7 +58,8 @@ def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample,
         logits = forward(model.decoder, model.decoder_inputs(codes, outputs))
         metrics[f"reconstruction{suffix}"] = reconstruction_metrics(logits, test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
-        metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
+        if test.labels is not None:
+            metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
         of_sample[f"codes{suffix}"] = match_metrics(train_codes[sample.indices], sample.target)
     if model.discriminator is not None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import aae.kinds
+from aae.errors import InputError
 from aae.priors import Prior
 
 if TYPE_CHECKING:
@@ -157,13 +158,13 @@ class Autoencoder(nn.Module, ABC):
     # --- training -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def trainer(self, settings: Any, images: Tensor, labels: Tensor, prior: Prior, **training: Any) -> "Trainer":
+    def trainer(self, settings: Any, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any) -> "Trainer":
         """What trains this model, on its device.
 
         Args:
             settings: an instance of `Settings`.
             images: uint8 [N, pixels].
-            labels: int64 [N].
+            labels: int64 [N], or None where the data has none.
             prior: what `prior` gives.
             training: the keywords `seed`, `batch_size` and `steps` (how many iterations in all) of `Trainer`.
         """
@@ -209,7 +210,12 @@ class Recipe:
         return self.kind.sizes_of(self.settings, pixels, code_size, classes)
 
     def prior(self, code_size: int, classes: int) -> Prior:
-        """What the model is trained for."""
+        """What the model is trained for; raises InputError for one that needs labels where there are no classes."""
+        if not classes and (prior := self.kind.prior(self.settings, code_size, 1)).classes:
+            raise InputError(
+                f"{self.name}.prior: {prior.kind} has a part for each class, but the data (data.path) has no labels; "
+                "allowed: a prior without classes, such as normal"
+            )
         return self.kind.prior(self.settings, code_size, classes)
 
 

@@ -1,6 +1,6 @@
 """What the page computes and draws from: codes, decoders and pictures, packed small for a file of 10 MB.
 
-All of it is for codes of two dimensions. `page/data.js` unpacks it.
+`page_views.py` says what is shown of codes of each size, and `page/data.js` unpacks it.
 """
 
 import io
@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,42 +18,50 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from aae.backprop_cpu import cross_entropy, forward
-from aae.figures import label_colours
+from aae.figures import label_colours, manifold_reach, principal_axes
 from aae.models import Autoencoder
+from aae.page_views import component_outline, coordinates, outlined, picture_codes, planes
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
 
 # The page has 10 MB. Base64 makes four thirds of what is packed; text and curves take the rest.
-PACKED_BYTES = 6_700_000  # manifolds, decoders, pictures, and as many images' codes as then fit
+PACKED_BYTES = 6_700_000  # decoders and their pictures, test images, and as many images' codes as then fit
 DECODER_BYTES = 2_600_000  # three of the default size; decoders that do not fit are left out
-MANIFOLD_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes a pixel, and 0.27 before training
+DECODED_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes a pixel, and 0.27 before training
 PICTURE_PIXELS = 600_000  # of the test images beside the live decoder
 CODE_LEVELS = 254  # of 8 bits: 0 says that a code lies outside
 WEBP_PIXELS = 16383  # the format's maximum for a side
-QUALITY = 40  # of the manifolds' WebP, where the strokes' edges are still clean
+QUALITY = 40  # of the decoders' WebP, where the strokes' edges are still clean
+# Multiples of these are added to the coordinates before they are rounded off. The first two are powers of the plastic
+# number. The others are square roots of primes, chosen so that any two of all fill a square evenly.
+PRIMES = [2, 3, 5, 7, 11, 17, 19, 23, 29, 37, 47, 59, 61, 67, 73, 79]
+DITHER = np.array([0.7548776662466927, 0.5698402909980532, *(np.sqrt(PRIMES) % 1)])
 
 
-def plot_limit(codes: Sequence[np.ndarray], outlines: Sequence[dict], reach: float) -> float:
-    """The scatters span [-limit, limit]: the priors, the manifold, and 99.5 % of the last epoch's codes [n, 2]."""
-    outline = max(abs(x) for line in outlines for point in line["points"] for x in point)
+def plot_limit(codes: Sequence[np.ndarray], bulks: Sequence[float], reaches: Sequence[float]) -> float:
+    """The scatters span [-limit, limit]: priors and manifolds, and 99.5 % of the last epoch's `codes` [n, k].
+
+    `bulks` says how far each prior's outline reaches from the origin, `reaches` how far each manifold does.
+    """
     extents = [np.quantile(np.abs(z).max(axis=1), 0.995) for z in codes]
-    return math.ceil(2 * max(outline * 4 / 3, reach, *extents)) / 2
+    unit = max(bulks) / 6  # half a standard deviation of the widest normal prior
+    return unit * math.ceil(max(8 * unit, *reaches, *extents) / unit - 1e-9)
 
 
 def pack_codes(codes: np.ndarray, limit: float) -> np.ndarray:
-    """Codes [frames, n, 2] to uint8: their cell of width 2 `limit` / 254, or 0 for both where one lies outside.
+    """Coordinates [frames, n, k] to uint8: their cells of width 2 `limit` / 254, or 0 for one that lies outside.
 
     Each image has a constant of its own added before it is rounded off, which the page subtracts again: the points
     show no lattice (Roberts, Picture coding using pseudo-random noise, 1962).
     """
-    inside = (np.abs(codes) <= limit).all(axis=-1, keepdims=True)
+    inside = np.abs(codes) <= limit
     cells = np.where(inside, (codes / limit + 1) / 2 * CODE_LEVELS, 0)
-    return np.where(inside, 1 + np.floor(cells + dither(codes.shape[1])), 0).clip(0, 255).astype(np.uint8)
+    return np.where(inside, 1 + np.floor(cells + dither(*codes.shape[1:])), 0).clip(0, 255).astype(np.uint8)
 
 
-def dither(n: int) -> np.ndarray:
-    """[n, 2] in [0, 1): multiples of the powers of the plastic number, which fill the square evenly."""
-    return np.arange(1, n + 1)[:, None] * np.array([0.7548776662466927, 0.5698402909980532]) % 1
+def dither(n: int, k: int = 2) -> np.ndarray:
+    """[n, k] in [0, 1): the constants of `n` images."""
+    return np.arange(1, n + 1)[:, None] * DITHER[:k] % 1
 
 
 def pack_decoder(model: Autoencoder) -> bytes:
@@ -89,7 +98,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
-    """Pixels uint8 [height, width] as a PNG or WebP."""
+    """Pixels uint8 [height, width], or in colour [height, width, 3], as a PNG or WebP."""
     buffer = io.BytesIO()
     settings = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "method": 4}
     Image.fromarray(pixels).save(buffer, kind, **settings)
@@ -97,46 +106,40 @@ def picture(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images [n, height, width], row by row, on one sheet of `columns` a row, the last row filled up with 0."""
-    n, height, width = images.shape
+    """Images [n, height, width], or in colour [n, height, width, 3], row by row, on one sheet of `columns` a row, the
+    last row filled up with 0."""
+    n, height, width, *channels = images.shape
     rows = -(-n // columns)
-    full = np.zeros((rows * columns, height, width), images.dtype)
+    full = np.zeros((rows * columns, height, width, *channels), images.dtype)
     full[:n] = images
-    return full.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    grid = full.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, *channels)
 
 
-def decode_grid(model: Autoencoder, side: int, reach: float, shape: tuple[int, int]) -> np.ndarray:
-    """Images decoded from a grid of `side` x `side` codes over [-reach, reach]², on one sheet, uint8.
+def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Images of `shape` decoded from `codes` float32 [n, code_size], on one sheet, uint8.
 
     They are the same bits on every processor, unlike PyTorch's ranges, products and sigmoids.
     """
-    line = np.linspace(-reach, reach, side, dtype=np.float32)
-    up, across = np.meshgrid(line[::-1], line, indexing="ij")
-    codes = torch.from_numpy(np.stack([across.ravel(), up.ravel()], axis=1))
-    logits = forward(model.decoder, model.decoder_inputs(codes))
+    logits = forward(model.decoder, model.decoder_inputs(torch.from_numpy(codes)))
     _, images = cross_entropy(logits, 0.0, 1)  # whose gradient against a target of 0 is the sigmoid
-    return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), side)
+    return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), columns)
 
 
-def manifold_side(manifolds: int, size: int, shape: tuple[int, int]) -> int:
-    """How many images a side each of the `manifolds` pictures has: `size`, or fewer where there are many pictures."""
-    affordable = math.isqrt(MANIFOLD_PIXELS // (manifolds * math.prod(shape)))
-    return max(2, min(size, WEBP_PIXELS // max(shape), affordable))
+def decoded_size(size: int, shape: tuple[int, ...]) -> int:
+    """How many images of `shape` a side may have: `size`, or as many as a WebP has space for."""
+    return max(2, min(size, WEBP_PIXELS // max(shape[:2])))
 
 
-def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tuple[int, int]) -> list[bytes]:
-    """A picture of each snapshot's decoder, of `side` x `side` images."""
+def pack_decoded(places: Sequence[tuple[Path, np.ndarray, int]], shape: tuple[int, ...]) -> list[bytes]:
+    """A picture for each of the `places`: a snapshot, the codes that it decodes, and how many are in a row."""
 
-    def encode(path: Path) -> bytes:
-        return picture(decode_grid(load_snapshot(path), side, reach, shape), "WEBP")
+    def encode(place: tuple[Path, np.ndarray, int]) -> bytes:
+        snapshot, codes, columns = place
+        return picture(decode_sheet(load_snapshot(snapshot), codes, columns, shape), "WEBP")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(encode, snapshots))
-
-
-def outlined(prior: Prior) -> list[dict]:
-    """Lines {label, points} that show where the prior is."""
-    return [{"label": label, "points": np.round(points, 3).tolist()} for label, points in prior.outline()]
+        return list(pool.map(encode, places))
 
 
 def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
@@ -148,38 +151,48 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 def page_data(
     runs: Sequence,
     images: np.ndarray,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     *,
     priors: Mapping[str, Prior],
-    classes: int,
+    class_names: Sequence[str],
     manifold_size: int,
-    manifold_range: float,
+    manifold_range: float | Literal["auto"],
 ) -> tuple[dict, dict[str, str]]:
     """What the page's scripts read: a JSON object, and base64 by name.
 
     Args:
-        runs: of `aae.results.Run`, all with codes of two dimensions.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        runs: of `aae.results.Run`.
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
         priors: of each recipe, by name.
-        classes: how many labels there are.
+        class_names: of the labels 0, 1, ...; none without labels.
         manifold_size, manifold_range: the decoder's pictures have at most this many images a side, which span
-            [-range, range] on both axes.
+            [-range, range] on both axes; see `aae.figures.manifold_reach` for "auto".
     """
-    images = images[..., 0]
-    shape, reach = images.shape[1:], manifold_range
-    outlines = {name: outlined(prior) for name, prior in priors.items()}
+    images = images[..., 0] if images.shape[-1] == 1 else images
+    shape = images.shape[1:]
+    code_size = next(iter(priors.values())).dim
+    reach = {name: manifold_reach(manifold_range, prior) for name, prior in priors.items()}
     models = {run.name: load_snapshot(run.snapshots[max(run.snapshots)]) for run in runs}
+    last = {run.name: pictured_codes(models[run.name], np.array(run.codes[-1:]))[0] for run in runs}
+    bases = {name: principal_axes(codes) for name, codes in last.items()}
     limit = plot_limit(
-        [pictured_codes(models[run.name], np.array(run.codes[-1:]))[0] for run in runs],
-        [line for lines in outlines.values() for line in lines],
-        reach,
+        [coordinates(codes, bases[name]) for name, codes in last.items()],
+        [manifold_reach("auto", prior) for prior in priors.values()],
+        list(reach.values()),
     )
 
     epochs = sorted(runs[0].snapshots)
-    places = [(run, epoch) for run in runs for epoch in epochs]
-    side = manifold_side(len(places), manifold_size, shape)
-    manifolds = pack_manifolds([run.snapshots[epoch] for run, epoch in places], side, reach, shape)
-    packed = {f"manifold-{run.name}-{epoch}": content for (run, epoch), content in zip(places, manifolds, strict=True)}
+    # A channel counts as a pixel of its own.
+    most = DECODED_PIXELS // (len(runs) * len(epochs) * math.prod(shape))
+    size = decoded_size(manifold_size, shape)
+    decoded = {name: picture_codes(prior, size, reach[name], shape[:2], most) for name, prior in priors.items()}
+    places = {
+        f"{kind}-{run.name}-{epoch}": (run.snapshots[epoch], codes, columns)
+        for run in runs
+        for epoch in epochs
+        for kind, (codes, columns) in decoded[run.recipe.name].items()
+    }
+    packed = dict(zip(places, pack_decoded(list(places.values()), shape), strict=True))
 
     firsts = {run.recipe.name: run.name for run in reversed(runs)}  # the run of each recipe's first seed
     decoders: dict[str, bytes] = {}
@@ -188,6 +201,8 @@ def page_data(
         if len(content) + sum(map(len, decoders.values())) <= DECODER_BYTES:
             decoders[name] = content
     packed |= {f"decoder-{name}": content for name, content in decoders.items()}
+    if code_size > 2:
+        packed |= {f"codes-of-samples-{name}": decoded[name]["samples"][0].tobytes() for name in firsts}
 
     # In a random order no label is drawn above another, and the first images are a sample, too.
     order = np.random.default_rng(0).permutation(len(images))
@@ -196,27 +211,36 @@ def page_data(
     packed["pictures"] = picture(sheet(images[pictured], columns), "PNG")
 
     epoch_count = len(runs[0].codes)
+    width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]
     left = PACKED_BYTES - sum(map(len, packed.values()))
-    shown = order[: max(1, left // (2 * epoch_count * len(runs) + 1))]  # two bytes a code, one a label
-    packed["labels"] = labels[shown].astype(np.uint8).tobytes()
+    shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # a byte for a coordinate or a label
+    packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
-        packed[f"codes-{run.name}"] = pack_codes(pictured_codes(models[run.name], run.codes[:, shown]), limit).tobytes()
+        codes = coordinates(pictured_codes(models[run.name], run.codes[:, shown]), bases[run.name])
+        packed[f"codes-{run.name}"] = pack_codes(codes, limit).tobytes()
+    hulls = {run.name: component_outline(priors[run.recipe.name], bases[run.name]) for run in runs}
     return {
+        "codeSize": code_size,
         "limit": limit,
         "reach": reach,
-        "manifoldSide": side,
-        "classes": classes,
+        "planes": planes(code_size),
+        "coordinates": width,
+        "dither": DITHER[:width].tolist(),
+        "decoded": {kind: len(codes) for kind, (codes, _) in next(iter(decoded.values())).items()},
+        "classNames": list(class_names),
         "lastEpoch": epoch_count - 1,
         "snapshots": epochs,
         "images": len(shown),
         "pictured": min(len(pictured), len(shown)),
         "pictureColumns": columns,
-        "pictureShape": list(shape),
+        "pictureShape": list(shape[:2]),
+        "colour": len(shape) == 3,
         "colours": {
-            theme: [to_hex(colour) for colour in label_colours(classes, dark=theme == "dark")]
+            theme: [to_hex(colour) for colour in label_colours(max(len(class_names), 1), dark=theme == "dark")]
             for theme in ("light", "dark")
         },
-        "priors": outlines,
+        "priors": {name: outlined(prior, limit) for name, prior in priors.items()},
+        "componentOutlines": {name: lines for name, lines in hulls.items() if lines},
         "runs": [{"name": run.name, "model": run.recipe.name, "seed": run.seed} for run in runs],
         "decoders": {name: decoder_shapes(models[name]) for name in decoders},
     }, {name: b64encode(content).decode() for name, content in packed.items()}

@@ -4,7 +4,7 @@ This module has the numbers, made from `results.py`. `charts.py` has the geometr
 page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
-from base64 import b64encode
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from markupsafe import Markup
 from aae.charts import FRAME, Level, Series, chart
 from aae.models import compared_with, find_kind
 from aae.page_data import page_data
+from aae.page_views import axis_names
 from aae.results import Codes, Floor, Model, Results, Run
 
 PAGE = Path(__file__).parent / "page"
@@ -58,28 +59,33 @@ CLAIMS = {
 }
 
 
-def render_page(results: Results, images: np.ndarray, labels: np.ndarray) -> str:
-    """The page, with the pictures of all runs where codes have two dimensions, and of each model's first elsewhere.
+def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None) -> str:
+    """The page, with the pictures of all runs.
 
     Args:
         results: of every run.
-        images, labels: the test images uint8 [n, height, width, 1] and their labels [n].
+        images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
     """
-    index, base64 = None, {}
-    if results.code_size == 2:
-        index, base64 = page_data(
-            results.runs,
-            images,
-            labels,
-            priors={model.name: model.prior for model in results.models},
-            classes=results.classes,
-            manifold_size=results.manifold_size,
-            manifold_range=results.manifold_range,
-        )
+    index, base64 = page_data(
+        results.runs,
+        images,
+        labels,
+        priors={model.name: model.prior for model in results.models},
+        class_names=results.class_names,
+        manifold_size=results.manifold_size,
+        manifold_range=results.manifold_range,
+    )
     return (
         environment(autoescape=True)
         .get_template("index.html.j2")
-        .render(content(results), charts=charts(results), frame=FRAME, index=index, base64=base64)
+        .render(
+            content(results),
+            charts=charts(results),
+            frame=FRAME,
+            index=index,
+            base64=base64,
+            axis_names=axis_names(results.code_size),
+        )
     )
 
 
@@ -91,7 +97,8 @@ def render_markdown(results: Results) -> str:
 def environment(autoescape: bool) -> Environment:
     """Jinja's, for the templates in `page/`.
 
-    There, `source` gives the text of a file as it is, and `separator` what stands before an item of a list in words.
+    In them, `source` gives a file's text as it is, `separator` what comes before an item of a list in words, and
+    `markdown` a text in which Markdown and HTML see no more than letters.
     """
     made = Environment(
         loader=FileSystemLoader(PAGE),
@@ -103,7 +110,7 @@ def environment(autoescape: bool) -> Environment:
     made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
     made.globals["separator"] = lambda loop: "" if loop.first else " and " if loop.last else ", "
     made.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
-    made.filters["data_uri"] = lambda png: f"data:image/png;base64,{b64encode(png).decode()}"
+    made.filters["markdown"] = lambda text: re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])", r"\\\1", text)
     return made
 
 
@@ -121,6 +128,7 @@ def content(results: Results) -> dict:
         "comparisons": comparisons(results),
         "not_judged": not_judged(results),
         "codes_notes": codes_notes(results),
+        "named": list(results.class_names) != [str(label) for label in range(len(results.class_names))],
         "kinds": kinds,
         "floors": floors,
         "table": table,

@@ -1,9 +1,10 @@
 """What the report is made from: the results of every run, and the models that they are of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -56,11 +57,11 @@ class Results:
 
     runs: list[Run]  # of each recipe the same seeds in the same order
     code_size: int
-    classes: int  # how many labels there are
+    class_names: Sequence[str]  # of the labels 0, 1, ...; none for data without labels
     cells: int  # per axis
     projections: int
     manifold_size: int
-    manifold_range: float
+    manifold_range: float | Literal["auto"]
     parameters: dict  # as in params.yaml, to be listed
     floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
     claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
@@ -75,7 +76,7 @@ class Results:
                 place,
                 recipe,
                 [run for run in self.runs if run.recipe.name == name],
-                recipe.prior(self.code_size, self.classes),
+                recipe.prior(self.code_size, len(self.class_names)),
                 self.floor[name],
             )
             for place, (name, recipe) in enumerate(recipes.items())

@@ -36,9 +36,9 @@ def main() -> None:
         return build_target(prior, n, cells=cells, projections=settings.projections)
 
     target = target_for(images, settings.cells)
-    test = Split(to_inputs(data.test_images), np.asarray(data.test_labels), target)
+    test = Split(to_inputs(data.test_images), data.test_labels, target)
     train_target = target_for(train_images, settings.train_cells)
-    train = Split(to_inputs(data.train_images), np.asarray(data.train_labels), train_target)
+    train = Split(to_inputs(data.train_images), data.train_labels, train_target)
     indices = training_sample(train_images, images)
     sample = Sample(indices, target if len(indices) == images else target_for(len(indices), settings.cells))
 

@@ -25,10 +25,23 @@ KINDS = Annotated[
     Field(discriminator="kind"),
 ]
 
+AUTO_OR = {  # keys that may be `auto`, and what else
+    "threads": "an integer from 1 to 1024",
+    "data.classes": "an integer from 1 to 256",
+    "render.manifold_range": "a number greater than 0, at most 1e30",
+}
+
 
 class Data(Section):
-    path: Annotated[str, Field(min_length=1, description="folder of four IDX files, raw or gzipped")]
-    classes: Annotated[int, Field(ge=1, le=256, description="labels are 0 to classes - 1")]
+    path: Annotated[str, Field(min_length=1, description="folder of IDX files, .npz file, or folder of images")]
+    classes: Annotated[
+        Literal["auto"] | Annotated[int, Field(ge=1, le=256)],
+        Field(description="how many classes there must be; auto: as many as the data has"),
+    ]
+    test_fraction: Annotated[
+        float, Field(gt=0, lt=1, description="of a folder of images without a test set: what becomes one")
+    ]
+    grey: Annotated[bool, Field(description="colour images become grey")]
 
 
 class Evaluation(Section):
@@ -41,7 +54,10 @@ class Evaluation(Section):
 
 class Render(Section):
     manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images a side of the manifold")]
-    manifold_range: Annotated[Positive, Field(description="the manifold spans [-range, range] on both axes")]
+    manifold_range: Annotated[
+        Literal["auto"] | Positive,
+        Field(description="the manifold spans [-range, range] on both axes; auto: as far as the prior's bulk"),
+    ]
 
 
 class Params(Section):
@@ -167,8 +183,8 @@ def describe(error: dict[str, Any], content: dict) -> str:
         near = get_close_matches(str(path[-1]), allowed, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
-    if path[0] == "threads":  # pydantic speaks of each alternative by itself
-        return f"threads: input should be 'auto' or an integer from 1 to 1024; found {error['input']!r}"
+    if key in AUTO_OR:  # pydantic speaks of each alternative by itself
+        return f"{key}: input should be 'auto' or {AUTO_OR[key]}; found {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{key}: {message}; found {error['input']!r}"
 

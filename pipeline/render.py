@@ -6,7 +6,7 @@ import torch
 from aae.backprop_cpu import forward
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.figures import View, animation, manifold, manifold_codes, scatter
+from aae.figures import View, animation, grid_shape, manifold, manifold_codes, manifold_reach, scatter
 from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
@@ -26,7 +26,6 @@ def main() -> None:
     data = load_dataset(DATA)
     test, labels = data.test_images, data.test_labels
     prior = recipe.prior(params.code_size, data.classes)
-    classes = int(max(data.train_labels.max(), labels.max())) + 1
 
     models = {epoch: load_snapshot(path) for epoch, path in list_snapshots(SNAPSHOTS / run).items()}
     images = to_inputs(test)
@@ -34,22 +33,25 @@ def main() -> None:
         epoch: model.pictured_codes(forward(model.encoder, images)).double().numpy() for epoch, model in models.items()
     }
     try:
-        view = View.of(list(codes.values()), shown(prior), classes)
+        view = View.of(list(codes.values()), shown(prior), data.classes)
     except InputError as error:
         raise InputError(f"{SNAPSHOTS / run}: {error}") from None
-    size, reach = params.render.manifold_size, params.render.manifold_range
-    grid = torch.from_numpy(manifold_codes(view, size, reach)).float()
+    size, reach = params.render.manifold_size, manifold_reach(params.render.manifold_range, prior)
+    shape = (1, size) if view.is_line else grid_shape(size, *test.shape[1:3])
+    grid = torch.from_numpy(manifold_codes(view, shape, reach)).float()
 
     folder = FIGURES / run
     folder.mkdir(parents=True, exist_ok=True)
     scatters, manifolds = [], []
     for epoch, model in models.items():
-        subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images, coloured by label"
+        subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images"
+        subtitle += ", coloured by label" if data.classes else ""
         heading = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
-        scatters.append(scatter(codes[epoch], labels, view, **heading))
+        scatters.append(scatter(codes[epoch], labels, view, class_names=data.class_names, **heading))
         scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
 
-        decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy().reshape(-1, *test.shape[1:3])
+        decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy()
+        decoded = decoded.reshape(*shape, *data.picture_shape)
         subtitle = f"images decoded from a grid of {len(grid):,} codes"
         heading = {"title": f"{recipe.title} decoder", "subtitle": subtitle, "epoch": epoch}
         manifolds.append(manifold(decoded, view, reach, **heading))

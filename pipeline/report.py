@@ -39,7 +39,7 @@ def main() -> None:
     results = Results(
         runs,
         code_size=params.code_size,
-        classes=data.classes,
+        class_names=data.class_names,
         cells=params.evaluation.cells,
         projections=params.evaluation.projections,
         manifold_size=params.render.manifold_size,

@@ -99,7 +99,8 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> Non
                     values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
                     match.append({"epoch": int(row["epoch"])} | name | values)
                 for row in run.curves:
-                    values = {key: row[column.format(kind.suffix)] for key, column in PLOTTED_CURVES.items()}
+                    # Without labels in the data there are no accuracies; `dvc plots` needs their columns all the same.
+                    values = {key: row.get(column.format(kind.suffix)) for key, column in PLOTTED_CURVES.items()}
                     curves.append({"epoch": int(row["epoch"])} | name | values)
     floors = {f"prior of {of_model[0].recipe.title}": floor[name] for name, of_model in runs.items()}
     first = next(iter(floors.values()))

@@ -166,7 +166,9 @@ def build_trainer(
 ) -> Trainer:
     """The trainer of a run on the dataset's training images, for `steps` iterations in all."""
     images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
-    labels = torch.from_numpy(dataset.train_labels.astype("int64")).to(device)
+    labels = None
+    if dataset.train_labels is not None:
+        labels = torch.from_numpy(dataset.train_labels.astype("int64")).to(device)
     sizes = recipe.sizes(dataset.pixels, params.code_size, dataset.classes)
     model = build_model(kind_name(recipe.kind), seed, **sizes).to(device)
     prior = recipe.prior(params.code_size, dataset.classes)

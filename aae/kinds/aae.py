@@ -91,7 +91,7 @@ class AAE(Autoencoder):
             raise InputError(f"labels: prior {prior.kind} has no classes; allowed here: false")
 
     def trainer(
-        self, settings: AAESettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any
+        self, settings: AAESettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
     ) -> "AAETrainer":
         return AAETrainer(
             self,

@@ -57,7 +57,7 @@ class JointAAE(AAE):
             raise InputError(f"masking_noise: start and end should be at most 1; found {masking.start}, {masking.end}")
 
     def trainer(
-        self, settings: JointAAESettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any
+        self, settings: JointAAESettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
     ) -> "JointAAETrainer":
         return JointAAETrainer(self, images, labels if settings.labels else None, prior, settings, **training)
 

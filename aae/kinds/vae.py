@@ -70,7 +70,7 @@ class VAE(Autoencoder):
         return {"": mean, "_sampled": mean + std * noise}
 
     def trainer(
-        self, settings: VAESettings, images: Tensor, labels: Tensor, prior: NormalPrior, **training: Any
+        self, settings: VAESettings, images: Tensor, labels: Tensor | None, prior: NormalPrior, **training: Any
     ) -> "VAETrainer":
         return VAETrainer(self, images, prior, autoencoder=settings.autoencoder, **training)
 

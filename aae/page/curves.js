@@ -1,4 +1,5 @@
-// A line at the epoch under the pointer, the same in all charts, and each curve's value there.
+// A line at the epoch under the pointer, in all charts, and each curve's value there. A chart that has no value at that
+// epoch shows the nearest one that it has, and says its epoch.
 {
   const charts = [...document.querySelectorAll(".chart")].map((figure) => ({
     figure,
@@ -11,17 +12,18 @@
   const { left, right } = document.querySelector(".charts").dataset; // of the plot, in the SVG's units
   let shown = null;
 
-  const valueAt = (line, epoch) =>
-    line.reduce((a, b) => (Math.abs(b[0] - epoch) < Math.abs(a[0] - epoch) ? b : a))[1];
+  const nearest = (line, epoch) => line.reduce((a, b) => (Math.abs(b[0] - epoch) < Math.abs(a[0] - epoch) ? b : a));
 
   const show = (epoch) => {
     shown = epoch;
     for (const { cursor, outputs, last, series } of charts) {
+      const [place] = nearest(series[0][0], epoch ?? 0);
       cursor.setAttribute("visibility", epoch === null ? "hidden" : "visible");
-      cursor.setAttribute("transform", `translate(${((right - left) * (epoch ?? 0)) / last} 0)`);
+      cursor.setAttribute("transform", `translate(${((right - left) * place) / last} 0)`);
       series.forEach((lines, i) => {
-        const mean = lines.reduce((sum, line) => sum + valueAt(line, epoch ?? 0), 0) / lines.length;
-        outputs[i].textContent = epoch === null ? "" : `${Number(mean.toPrecision(3))} at ${epoch}`;
+        const points = lines.map((line) => nearest(line, epoch ?? 0));
+        const mean = points.reduce((sum, [, value]) => sum + value, 0) / points.length;
+        outputs[i].textContent = epoch === null ? "" : `${Number(mean.toPrecision(3))} at epoch ${points[0][0]}`;
       });
     }
   };

@@ -15,26 +15,46 @@ const labels = bytes("labels"); // of each image
 
 const packedCodes = new Map();
 
-// Codes [images * 2] of a run at an epoch, NaN where they lie outside of the plot.
-function codesAt(run, epoch) {
+// Codes [images * 2] of a run at an epoch, in a plane of index.planes; NaN where they lie outside of the plot.
+// Codes of one dimension stand in a strip for each label, from the top down.
+function codesAt(run, epoch, plane = 0) {
   if (!packedCodes.has(run)) packedCodes.set(run, bytes(`codes-${run}`));
-  const n = 2 * index.images;
-  const packed = packedCodes.get(run).subarray(epoch * n, (epoch + 1) * n);
-  const codes = new Float32Array(n);
-  const steps = [0.7548776662466927, 0.5698402909980532];
-  for (let i = 0; i < n; i++) {
-    const dither = (((i >> 1) + 1) * steps[i & 1]) % 1;
-    codes[i] = packed[i] === 0 ? NaN : ((packed[i] - 0.5 - dither) / 127 - 1) * index.limit;
+  const { images, coordinates, dither, limit, classNames } = index;
+  const packed = packedCodes.get(run).subarray(epoch * images * coordinates, (epoch + 1) * images * coordinates);
+  const [across, up] = index.planes[plane].axes;
+  const unpacked = (i, axis) => {
+    const cell = packed[i * coordinates + axis];
+    return cell === 0 ? NaN : ((cell - 0.5 - (((i + 1) * dither[axis]) % 1)) / 127 - 1) * limit;
+  };
+  const inStrip = (i) => {
+    const offset = 0.1 + 0.8 * ((((i + 1) * (Math.sqrt(5) - 1)) / 2) % 1);
+    return (1 - (2 * (labels[i] + offset)) / Math.max(1, classNames.length)) * limit; // one strip without labels
+  };
+  const codes = new Float32Array(2 * images);
+  for (let i = 0; i < images; i++) {
+    const x = unpacked(i, across);
+    const y = up === undefined ? inStrip(i) : unpacked(i, up);
+    codes[2 * i] = Number.isNaN(y) ? NaN : x;
+    codes[2 * i + 1] = Number.isNaN(x) ? NaN : y;
   }
   return codes;
 }
 
-// The picture of the decoder of a run at the snapshot nearest to an epoch.
-function manifoldAt(run, epoch) {
-  const near = index.snapshots.reduce((a, b) => (Math.abs(b - epoch) < Math.abs(a - epoch) ? b : a));
-  return { epoch: near, source: `data:image/webp;base64,${base64(`manifold-${run}-${near}`)}` };
+// Lines {label, points} that outline the prior of a run's model in a plane.
+function outlineOf({ name, model }, plane) {
+  const components = plane === 0 && index.codeSize > 2;
+  return (components && index.componentOutlines[name]) || index.priors[model];
 }
 
-const runOf = (model, seed) => index.runs.find((run) => run.model === model && run.seed === seed).name;
+// A picture of the decoder of a run at the snapshot nearest to an epoch.
+function decodedAt(kind, run, epoch) {
+  const near = index.snapshots.reduce((a, b) => (Math.abs(b - epoch) < Math.abs(a - epoch) ? b : a));
+  return { epoch: near, source: `data:image/webp;base64,${base64(`${kind}-${run}-${near}`)}` };
+}
+
+// A number of code units with as many digits as the plot shows, and a true minus sign.
+const inUnits = (x) => x.toFixed(Math.max(0, 2 - Math.floor(Math.log10(index.limit)))).replace("-", "−");
+
+const runOf = (model, seed) => index.runs.find((run) => run.model === model && run.seed === seed);
 const models = [...new Set(index.runs.map((run) => run.model))];
 const colours = () => index.colours[document.documentElement.dataset.theme];

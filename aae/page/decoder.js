@@ -31,3 +31,16 @@ function decode(layers, code) {
   });
   return values;
 }
+
+// Draws pixels in [0, 1], grey or in colour, on a canvas of the images' size.
+function drawPixels(canvas, pixels) {
+  [canvas.height, canvas.width] = index.pictureShape;
+  const image = new ImageData(canvas.width, canvas.height);
+  const n = canvas.width * canvas.height;
+  const channels = pixels.length / n;
+  for (let i = 0; i < n; i++) {
+    for (let c = 0; c < 3; c++) image.data[4 * i + c] = Math.round(255 * pixels[channels * i + (c % channels)]);
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}

@@ -3,29 +3,38 @@
   const slider = document.getElementById("epoch");
   const play = document.getElementById("play");
   const seed = document.getElementById("seed");
-  const all = document.getElementById("all-labels");
-  const buttons = [...document.querySelectorAll(".label")];
+  const buttons = [...document.querySelectorAll(".label")]; // of both legends
+  const everything = [...document.querySelectorAll(".all-labels")];
+  const planes = [...document.querySelectorAll(".plane-choice")]; // of long codes: two that choose the same
   const seeds = [...new Set(index.runs.map((run) => run.seed))];
   let timer = null;
 
-  const show = (prefix, run, model, epoch) => {
-    drawScatter(document.getElementById(`${prefix}-scatter-${model}`), codesAt(run, epoch), model);
-    const picture = document.getElementById(`${prefix}-manifold-${model}`);
-    const manifold = manifoldAt(run, epoch);
-    if (picture.src !== manifold.source) picture.src = manifold.source;
-    picture.dataset.epoch = manifold.epoch;
+  const show = (prefix, run, epoch) => {
+    const chosen = planes[0]?.selectedIndex ?? 0;
+    const canvas = document.getElementById(`${prefix}-scatter-${run.model}`);
+    drawScatter(canvas, codesAt(run.name, epoch, chosen), outlineOf(run, chosen));
+    for (const kind of Object.keys(index.decoded)) {
+      const picture = document.getElementById(`${prefix}-${kind}-${run.model}`);
+      const decoded = decodedAt(kind, run.name, epoch);
+      if (picture.src !== decoded.source) picture.src = decoded.source;
+      picture.dataset.epoch = decoded.epoch;
+      picture.closest("figure").querySelector(".snapshot").textContent = `epoch ${decoded.epoch}`;
+    }
   };
 
   const drawEpoch = () => {
     const epoch = Number(slider.value);
-    for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), model, epoch);
+    for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), epoch);
     const text = `epoch ${epoch}`;
     document.getElementById("epoch-text").textContent = text;
     slider.setAttribute("aria-valuetext", text);
   };
 
   const drawAll = () => {
-    for (const model of models) show("final", runOf(model, seeds[0]), model, index.lastEpoch);
+    for (const model of models) show("final", runOf(model, seeds[0]), index.lastEpoch);
+    for (const name of document.querySelectorAll(".plane-name")) {
+      name.textContent = index.planes[planes[0]?.selectedIndex ?? 0].name;
+    }
     drawEpoch();
   };
 
@@ -39,6 +48,12 @@
   slider.addEventListener("input", drawEpoch);
   slider.addEventListener("pointerdown", stop);
   seed?.addEventListener("change", drawEpoch);
+  for (const choice of planes) {
+    choice.addEventListener("change", () => {
+      for (const other of planes) other.selectedIndex = choice.selectedIndex;
+      drawAll();
+    });
+  }
   play.addEventListener("click", () => {
     if (timer) return stop();
     if (Number(slider.value) === index.lastEpoch) slider.value = 0;
@@ -54,25 +69,30 @@
   const hide = (label, away) => {
     if (away) hidden.add(label);
     else hidden.delete(label);
-    buttons[label].setAttribute("aria-pressed", String(!away));
   };
   const labelsChanged = () => {
-    all.textContent = hidden.size ? "All" : "None";
+    for (const button of buttons) button.setAttribute("aria-pressed", String(!hidden.has(Number(button.dataset.label))));
+    for (const button of everything) button.textContent = hidden.size ? "Show all" : "Hide all";
     document.dispatchEvent(new Event("labelschange"));
   };
-  buttons.forEach((button, label) =>
+  for (const button of buttons) {
     button.addEventListener("click", () => {
+      const label = Number(button.dataset.label);
       hide(label, !hidden.has(label));
       labelsChanged();
-    }),
-  );
-  all.addEventListener("click", () => {
-    const away = hidden.size === 0;
-    buttons.forEach((_, label) => hide(label, away));
-    labelsChanged();
-  });
+    });
+  }
+  for (const button of everything) {
+    button.addEventListener("click", () => {
+      const away = hidden.size === 0;
+      index.classNames.forEach((_, label) => hide(label, away));
+      labelsChanged();
+    });
+  }
 
-  const recolour = () => buttons.forEach((button, label) => button.style.setProperty("--colour", colours()[label]));
+  const recolour = () => {
+    for (const button of buttons) button.style.setProperty("--colour", colours()[button.dataset.label]);
+  };
   document.addEventListener("themechange", () => {
     recolour();
     drawAll();

@@ -1,4 +1,5 @@
-// The plane of codes: the point under the pointer is decoded, and the nearest test images stand beside it.
+// The plane of codes of one or two dimensions: the point under the pointer is decoded, and the nearest test images stand
+// beside it.
 {
   const NEAREST = 5;
   const plane = document.getElementById("plane");
@@ -6,27 +7,17 @@
   const [height, width] = index.pictureShape;
   let run = null;
   let codes = null;
-  let point = [0, 0];
+  const isLine = index.codeSize === 1;
+  let point = isLine ? [0] : [0, 0];
 
   const pictures = new Image(); // all test images on one sheet
   pictures.src = `data:image/png;base64,${base64("pictures")}`;
-
-  const pixelsTo = (canvas, pixels) => {
-    canvas.width = width;
-    canvas.height = height;
-    const image = new ImageData(width, height);
-    pixels.forEach((value, i) => {
-      const grey = Math.round(255 * value);
-      image.data.set([grey, grey, grey, 255], 4 * i);
-    });
-    canvas.getContext("2d").putImageData(image, 0, 0);
-  };
 
   // [image, distance] of the nearest images that have a picture, nearest first.
   const nearestTo = ([x, y]) => {
     const distances = [];
     for (let i = 0; i < index.pictured; i++) {
-      const distance = Math.hypot(codes[2 * i] - x, codes[2 * i + 1] - y);
+      const distance = Math.hypot(codes[2 * i] - x, isLine ? 0 : codes[2 * i + 1] - y);
       if (!Number.isNaN(distance) && !hidden.has(labels[i])) distances.push([i, distance]);
     }
     return distances.sort((a, b) => a[1] - b[1]).slice(0, NEAREST);
@@ -36,40 +27,42 @@
     const figures = nearestTo(point).map(([image, distance]) => {
       const figure = document.createElement("figure");
       const canvas = document.createElement("canvas");
-      canvas.className = "ink";
+      if (!index.colour) canvas.className = "ink";
       canvas.width = width;
       canvas.height = height;
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `test image of label ${labels[image]}`);
+      const name = index.classNames[labels[image]]; // undefined for data without labels
+      canvas.setAttribute("aria-label", name === undefined ? "test image" : `test image of label ${name}`);
       const [column, row] = [image % index.pictureColumns, Math.floor(image / index.pictureColumns)];
       canvas.getContext("2d").drawImage(pictures, column * width, row * height, width, height, 0, 0, width, height);
       const caption = document.createElement("figcaption");
-      const label = document.createElement("b");
-      label.textContent = labels[image];
-      caption.append(label, document.createElement("br"), distance.toFixed(2));
+      if (name !== undefined) {
+        const label = document.createElement("b");
+        label.textContent = name;
+        caption.append(label, document.createElement("br"));
+      }
+      caption.append(inUnits(distance));
       figure.append(canvas, caption);
       return figure;
     });
     document.getElementById("nearest").replaceChildren(...figures);
   };
 
-  const moveTo = (x, y) => {
-    const inside = (v) => Math.min(index.limit, Math.max(-index.limit, v));
-    point = [inside(x), inside(y)];
+  const moveTo = (...codeUnits) => {
+    point = codeUnits.slice(0, index.codeSize).map((v) => Math.min(index.limit, Math.max(-index.limit, v)));
     const cross = document.getElementById("cross");
     cross.style.left = `${(point[0] / index.limit + 1) * 50}%`;
-    cross.style.top = `${(1 - point[1] / index.limit) * 50}%`;
-    const text = point.map((v) => v.toFixed(2).replace("-", "−")).join(", ");
-    document.getElementById("point").textContent = `z = (${text})`;
+    if (!isLine) cross.style.top = `${(1 - point[1] / index.limit) * 50}%`;
+    const text = point.map(inUnits).join(", ");
+    document.getElementById("point").textContent = isLine ? `z = ${text}` : `z = (${text})`;
     plane.dataset.point = JSON.stringify(point);
-    pixelsTo(document.getElementById("decoded"), decode(decoders.get(run), point));
+    drawPixels(document.getElementById("decoded"), decode(decoders.get(run), point));
     showNearest();
   };
 
   const draw = () => {
     if (run === null) return; // until the pictures are there
-    const { model } = index.runs.find(({ name }) => name === run);
-    drawScatter(plane.querySelector("canvas"), codes, model);
+    drawScatter(plane.querySelector("canvas"), codes, outlineOf(index.runs.find(({ name }) => name === run), 0));
   };
 
   const choose = (name) => {
@@ -92,10 +85,10 @@
     plane.addEventListener("keydown", (event) => {
       const step = index.limit * (event.shiftKey ? 0.125 : 0.025);
       const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
-      const move = event.key === "Home" ? [-point[0], -point[1]] : moves[event.key];
+      const move = event.key === "Home" ? point.map((v) => -v) : moves[event.key];
       if (!move) return;
       event.preventDefault();
-      moveTo(point[0] + move[0], point[1] + move[1]);
+      moveTo(...point.map((v, axis) => v + move[axis]));
     });
     for (const choice of document.getElementsByName("decoder")) {
       choice.addEventListener("change", () => choose(choice.value));

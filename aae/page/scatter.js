@@ -12,7 +12,7 @@ function square(canvas) {
   return [context, side];
 }
 
-function drawScatter(canvas, codes, model) {
+function drawScatter(canvas, codes, outline) {
   const [context, side] = square(canvas);
   if (side === 0) return;
   const style = getComputedStyle(document.documentElement);
@@ -43,25 +43,37 @@ function drawScatter(canvas, codes, model) {
   context.globalAlpha = 0.5;
   context.strokeStyle = ink;
   context.lineWidth = 1;
-  for (const { points } of index.priors[model]) {
+  for (const { points } of outline) {
     context.beginPath();
     points.forEach(([x, y]) => context.lineTo(place(x), place(-y)));
     context.stroke();
   }
   context.globalAlpha = 1;
   context.textAlign = "center";
-  for (const { label, points } of index.priors[model]) {
+  for (const { label, points } of outline) {
     const top = points.reduce((a, b) => (b[1] > a[1] ? b : a));
     if (label) write(label, place(top[0]), place(-top[1]), ink);
   }
 
-  // Numbers along the left and the lower edge, not so many that they touch, without those in the corners.
-  const step = [0.5, 1, 2, 5, 10, 20, 50, 100, 1000].find((s) => (index.limit / s) * 2 < side / 40) ?? index.limit;
-  for (let x = -Math.ceil(index.limit / step) * step + step; x < index.limit; x += step) {
-    const text = String(Number(x.toFixed(6))).replace("-", "−");
+  // Numbers along the left and the lower edge, not so many that they touch, without those in the corners. Where codes
+  // stand in strips, the labels are on the left.
+  const step = roundStep(index.limit / (side / 80));
+  for (let k = -Math.ceil(index.limit / step) + 1; k * step < index.limit; k++) {
+    const text = String(Number((k * step).toPrecision(6))).replace("-", "−");
     context.textAlign = "center";
-    write(text, place(x), side - 9, faint);
+    write(text, place(k * step), side - 9, faint);
     context.textAlign = "left";
-    write(text, 5, place(-x), faint);
+    if (index.codeSize > 1) write(text, 5, place(-k * step), faint);
   }
+  if (index.codeSize === 1 && index.classNames.length > 0) {
+    const strip = side / index.classNames.length;
+    const every = Math.ceil(14 / strip); // pixels of a line of text
+    index.classNames.forEach((name, i) => i % every || write(name, 5, (i + 0.5) * strip, ink));
+  }
+}
+
+// The least of 1, 2 and 5 times a power of ten that is no less than x.
+function roundStep(x) {
+  const power = 10 ** Math.floor(Math.log10(x));
+  return [1, 2, 5, 10].find((digit) => digit * power >= x * (1 - 1e-9)) * power;
 }

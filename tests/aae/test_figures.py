@@ -16,11 +16,15 @@ from aae.figures import (
     TOP,
     View,
     animation,
+    grid_shape,
     label_colours,
     manifold,
     manifold_codes,
+    manifold_reach,
     scatter,
 )
+from aae.ops import sample_prior
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 
 HEADING = {"title": "AAE encoder", "subtitle": "codes", "epoch": 3}
 RANDOM = np.random.default_rng(0)
@@ -83,7 +87,7 @@ def test_the_principal_plane():
     assert view.basis.T @ view.basis == pytest.approx(np.eye(2), abs=1e-9)
     assert np.abs(view.basis.T @ directions) == pytest.approx(np.eye(2), abs=0.02)
     assert view.basis == pytest.approx(View.of([-codes], 1.0, 10).basis, abs=1e-9), "the signs are fixed"
-    grid = manifold_codes(view, 3, 2.0)
+    grid = manifold_codes(view, (3, 3), 2.0)
     assert grid.shape == (9, 5)
     assert grid[4] == pytest.approx(np.zeros(5), abs=1e-12)
     assert np.linalg.norm(grid[0]) == pytest.approx(2 * 2**0.5)
@@ -142,6 +146,46 @@ def test_any_number_of_labels(classes):
     assert len(np.unique(label_colours(classes), axis=0)) == classes
 
 
+def test_codes_without_labels():
+    """All in one colour, with neither legend nor names."""
+    for codes in (CODES, CODES[:, :1]):
+        picture = scatter(codes, None, View.of([codes], 1.0, 0), **HEADING)
+        plot = plot_of(picture)
+        assert len(plot[(plot == rgb(COLOURS[0])).all(axis=-1)]) > 1000
+        for colour in COLOURS[1:]:
+            assert not (plot == rgb(colour)).all(axis=-1).any()
+        assert (pixels(picture)[TOP:, LEFT + PLOT + 40 :] == 255).all()
+
+
+@pytest.mark.parametrize("code_size", [1, 2])
+def test_class_names_stand_beside_the_plot(code_size):
+    """Whole if they are short; what they hold is no formula and no markup."""
+    codes, labels = CODES[:90, :code_size], np.arange(90) % 3
+    view = View.of([codes], 1.0, 3)
+
+    def draw(*names: str) -> Image.Image:
+        return scatter(codes, labels, view, class_names=names, **HEADING)
+
+    short, long, longer = draw("0", "1", "2"), draw("cat", "a dog or so", "ant"), draw("cat", "d" * 21, "ant")
+    assert pixels(short).shape == pixels(scatter(codes, labels, view, **HEADING)).shape
+    assert short.width < long.width < longer.width
+    assert longer.width == draw("cat", "d" * 250, "ant").width
+    for picture in (short, long, longer):
+        assert (pixels(picture)[:, -4:] == 255).all(), "nothing is cut off"
+        assert (pixels(picture)[TOP:-BOTTOM, LEFT + PLOT + 4 :] < 128).any()
+    formula = draw(r"$\frac{1}{2}$", "$", "<b>|")
+    assert formula.width > draw("ab", "$", "<b>|").width
+
+
+def test_no_label_is_drawn_above_all_others():
+    """Images may come in the order of their labels: where two share a place, half of the points are of each."""
+    codes, labels = np.zeros((2000, 2)), np.arange(2000) // 1000
+    codes += np.random.default_rng(0).uniform(-0.3, 0.3, codes.shape)
+    plot = plot_of(scatter(codes, labels, View.of([codes], 1.0, 2), **HEADING))[290:390, 290:390]
+    first, second = ((abs(plot - rgb(colour)).sum(axis=-1) < 80).sum() for colour in COLOURS[:2])
+    assert 0.5 < first / second < 2
+
+
 # Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009, severity 1: on linear RGB.
 BLIND = {
     "none": np.eye(3),
@@ -191,8 +235,29 @@ def test_ten_labels_can_be_told_apart_by_colour_blind_readers(dark, blind):
 # --- the manifold ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("prior", "reach"),
+    [
+        (NormalPrior(2), 3.0),
+        (NormalPrior(5, 2.0), 6.0),
+        (UniformPrior(2, 1.0), 1.0),
+        (UniformPrior(1, 0.5), 0.5),
+        (MixturePrior(radius=1.4, radial_std=0.5), 2.4),
+        (SwissRollPrior(radius=3.0), 3.0),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_the_manifold_covers_the_priors_bulk(prior, reach):
+    """Between a half and all of the samples on each axis, and nothing far outside; a number fixes the range."""
+    assert manifold_reach("auto", prior) == pytest.approx(reach)
+    assert manifold_reach(1.25, prior) == 1.25
+    sample = sample_prior(prior, 2000, seed=0, step=0).numpy()
+    assert 0.95 < (np.abs(sample) <= 1.0001 * reach).mean() <= 1
+    assert np.abs(sample).max() > 0.8 * reach
+
+
 def test_the_manifold_starts_at_the_upper_left():
-    codes = manifold_codes(VIEW, 30, 3.0)
+    codes = manifold_codes(VIEW, (30, 30), 3.0)
     assert codes.shape == (900, 2)
     assert codes[0] == pytest.approx([-3, 3])
     assert codes[29] == pytest.approx([3, 3])
@@ -201,10 +266,10 @@ def test_the_manifold_starts_at_the_upper_left():
 
 def test_an_image_stands_at_its_code():
     """Of 5 x 5 images the one at (-1.5, 3) is dark: the second of the first row."""
-    codes = manifold_codes(VIEW, 5, 3.0)
+    codes = manifold_codes(VIEW, (5, 5), 3.0)
     images = np.zeros((25, 4, 4))
     images[np.flatnonzero((codes == [-1.5, 3]).all(axis=1))] = 1
-    picture = manifold(images, VIEW, 3.0, **HEADING)
+    picture = manifold(images.reshape(5, 5, 4, 4), VIEW, 3.0, **HEADING)
     plot = plot_of(picture)[2:-2, 2:-2]
     edge = 3.0 * 5 / 4
     assert centre_of(plot, "#000000", edge) == pytest.approx([-1.5, 3], abs=0.05)
@@ -214,21 +279,43 @@ def test_an_image_stands_at_its_code():
     assert below == pytest.approx((ticks + 1) / 2 * PLOT, abs=1.5), "the ticks are in units of the code"
 
 
-@pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1)])
-def test_images_of_any_size(shape):
-    images = np.zeros((9, *shape))
-    images[4] = 0.5
-    plot = plot_of(manifold(images, VIEW, 3.0, **HEADING))
-    middle = plot[PLOT // 2 - 90 : PLOT // 2 + 90, PLOT // 2 - 90 : PLOT // 2 + 90]
-    assert middle == pytest.approx(127, abs=10)
-    assert plot[20:200, 20:200].min() == 255
+@pytest.mark.parametrize(
+    ("size", "image", "grid"),
+    [(30, (28, 28), (30, 30)), (30, (12, 20), (30, 18)), (30, (20, 12), (18, 30)), (4, (1, 90), (4, 2))],
+)
+def test_a_manifold_has_as_many_images_as_make_it_square(size, image, grid):
+    assert grid_shape(size, *image) == grid
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1), (12, 20), (20, 12)])
+def test_images_keep_their_proportions(shape):
+    """The image in the middle row and column is dark: as much wider than high as its pixels are."""
+    rows, columns = grid_shape(9, *shape)
+    images = np.zeros((rows, columns, *shape))
+    images[rows // 2, columns // 2] = 1
+    plot = pixels(manifold(images, VIEW, 3.0, **HEADING))[TOP:-BOTTOM, LEFT : LEFT + PLOT]
+    dark = (plot < 30).all(axis=-1)[3:-3, 3:-3]
+    height, width = (np.ptp(places) + 1 for places in np.nonzero(dark))
+    assert dark.sum() == height * width
+    assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
+
+
+def test_a_manifold_in_colour():
+    """An image keeps its colours, to the byte, in the picture and nearly in the animation."""
+    images = np.zeros((3, 3, 4, 4, 3))
+    images[1, 0], images[1, 2] = (1, 0.2, 0), (0.2, 0.6, 1)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    plot = plot_of(picture)
+    assert plot[PLOT // 2, PLOT // 6].tolist() == [255, 51, 0]
+    assert plot[PLOT // 2, PLOT * 5 // 6].tolist() == [51, 153, 255]
+    assert plot[PLOT // 2, PLOT // 2].tolist() == [0, 0, 0]
 
 
 def test_the_manifold_of_one_dimension_is_a_row():
     view = View.of([CODES[:, :1]], 1.0, 10)
-    assert manifold_codes(view, 4, 3.0).tolist() == [[-3], [-1], [1], [3]]
-    images = np.zeros((4, 6, 3))
-    images[3] = 1
+    assert manifold_codes(view, (1, 4), 3.0).tolist() == [[-3], [-1], [1], [3]]
+    images = np.zeros((1, 4, 6, 3))
+    images[0, 3] = 1
     picture = manifold(images, view, 3.0, **HEADING)
     height = picture.height - TOP - BOTTOM
     assert height == PLOT / 4 * 2
@@ -247,7 +334,7 @@ def file_of(picture) -> bytes:
 
 
 def test_the_same_bytes_whatever_matplotlib_is_set_to():
-    images = RANDOM.random((25, 4, 4))
+    images = RANDOM.random((5, 5, 4, 4))
 
     def draw() -> list[bytes]:
         pictures = scatter(CODES, LABELS, VIEW, **HEADING), manifold(images, VIEW, 3.0, **HEADING)
@@ -260,9 +347,22 @@ def test_the_same_bytes_whatever_matplotlib_is_set_to():
 
 
 def test_the_files_are_modest():
-    smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(900, 28, 28) ** 2
+    smooth = np.sin(np.linspace(0, 900, 900 * 28 * 28)).reshape(30, 30, 28, 28) ** 2
     assert len(file_of(scatter(CODES, LABELS, VIEW, **HEADING))) < 120_000
     assert len(file_of(manifold(smooth, VIEW, 3.0, **HEADING))) < 150_000
+
+
+def test_an_animation_in_colour(tmp_path):
+    images = np.zeros((3, 3, 2, 2, 3))
+    images[:] = (1, 0.2, 0)
+    picture = manifold(images, VIEW, 3.0, **HEADING)
+    animation([scatter(CODES, LABELS, VIEW, **HEADING)] * 2, [picture] * 2, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        frame = pixels(gif)
+    assert frame[frame.shape[0] // 2, round(frame.shape[1] * 0.7)] == pytest.approx([255, 51, 0], abs=8)
+    left = frame[:, : frame.shape[1] // 2].reshape(-1, 3)
+    for colour in COLOURS:
+        assert abs(left - rgb(colour)).sum(axis=1).min() < 60, "the labels keep their colours"
 
 
 def test_the_animation(tmp_path):
@@ -270,7 +370,7 @@ def test_the_animation(tmp_path):
     for epoch in range(3):
         heading = HEADING | {"epoch": 10 * epoch}
         scatters.append(scatter(CODES[: 100 * (epoch + 1)], LABELS[: 100 * (epoch + 1)], VIEW, **heading))
-        manifolds.append(manifold(np.full((9, 2, 2), epoch / 2), VIEW, 3.0, **heading))
+        manifolds.append(manifold(np.full((3, 3, 2, 2), epoch / 2), VIEW, 3.0, **heading))
     for name in ("a.gif", "b.gif"):
         animation(scatters, manifolds, tmp_path / name)
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()

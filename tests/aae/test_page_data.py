@@ -16,49 +16,59 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from aae.idx import read_idx_folder
 from aae.models import Autoencoder, Recipe, build_model, find_kind
 from aae.page_data import (
     DECODER_BYTES,
     PACKED_BYTES,
-    decode_grid,
+    decode_sheet,
+    decoded_size,
     decoder_layers,
     decoder_shapes,
     dither,
-    manifold_side,
-    outlined,
     pack_codes,
+    pack_decoded,
     pack_decoder,
-    pack_manifolds,
     page_data,
     pictured_codes,
     plot_limit,
     sheet,
 )
-from aae.priors import NormalPrior
+from aae.page_views import coordinates, outlined, picture_codes, planes
+from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
+from aae.readers.idx import read_idx_folder
 from aae.snapshots import save_snapshot
 
 ROOT = Path(__file__).parents[2]
 
 
 @given(
-    codes=arrays.arrays(np.float32, (2, 5, 2), elements=st.floats(-50, 50, width=32)),
+    codes=arrays.arrays(np.float32, (2, 5, 6), elements=st.floats(-50, 50, width=32)),
     limit=st.sampled_from([0.5, 4, 30]),
 )
 def test_packed_codes(codes, limit):
     """As the page unpacks them: to half a cell of 2 limit / 254, and nothing of those outside."""
     packed = pack_codes(codes, limit)
     assert packed.dtype == np.uint8
-    inside = (np.abs(codes) <= limit).all(axis=-1)
-    assert ((packed > 0).all(axis=-1) == inside).all()
-    assert ((packed == 0).all(axis=-1) == ~inside).all()
-    shown = ((packed - 0.5 - dither(5)) / 127 - 1) * limit
+    inside = np.abs(codes) <= limit
+    assert ((packed > 0) == inside).all()
+    shown = ((packed - 0.5 - dither(5, 6)) / 127 - 1) * limit
     assert np.abs(shown - codes)[inside].max(initial=0) <= limit / 254 * (1 + 1e-5)
 
 
 def test_codes_that_are_not_finite_are_not_shown():
     codes = np.array([[[np.nan, 0], [np.inf, 0], [0, 0]]], dtype=np.float32)
-    assert (pack_codes(codes, 4) > 0).all(axis=-1).tolist() == [[False, False, True]]
+    assert (pack_codes(codes, 4) > 0).tolist() == [[[False, True], [False, True], [True, True]]]
+
+
+def test_points_show_no_lattice_in_any_plane():
+    """The constants of any two coordinates fill the square: every part of 8 x 8 has its share of 20,000 images."""
+    constants = dither(20_000, 18)
+    assert constants.shape == (20_000, 18)
+    for i in range(18):
+        for j in range(i):
+            counts, _, _ = np.histogram2d(constants[:, i], constants[:, j], bins=8, range=[[0, 1], [0, 1]])
+            assert counts.min() > 0.8 * 20_000 / 64
+            assert counts.max() < 1.2 * 20_000 / 64
 
 
 def test_packed_decoders():
@@ -114,14 +124,14 @@ def test_the_model_says_which_outputs_are_codes():
 
 
 def test_the_limit_holds_prior_manifold_and_last_codes():
-    outline = outlined(NormalPrior(2, 1.5))  # 3 standard deviations of 1.5
     codes = np.random.default_rng(0).standard_normal((1000, 2))
-    assert plot_limit([0.01 * codes], outline, 3.0) == 6
-    assert plot_limit([0.01 * codes], outline, 7.2) == 7.5
-    wide = plot_limit([codes, 5 * codes], outline, 3.0)
+    assert plot_limit([0.01 * codes], [4.5], [3.0]) == 6  # 3 standard deviations of 1.5
+    assert plot_limit([0.01 * codes], [4.5], [7.2]) == 7.5
+    assert plot_limit([0.001 * codes], [0.03, 0.01], [0.03]) == pytest.approx(0.04), "as wide as a narrow prior needs"
+    wide = plot_limit([codes, 5 * codes], [4.5], [3.0])
     assert 0.995 <= (np.abs(5 * codes) <= wide).all(axis=1).mean() < 1
     codes[:4] = 1e6
-    assert plot_limit([0.01 * codes], outline, 3.0) == 6, "a few far away do not matter"
+    assert plot_limit([0.01 * codes], [4.5], [3.0]) == 6, "a few far away do not matter"
 
 
 def test_a_sheet_has_its_images_row_by_row():
@@ -134,13 +144,16 @@ def test_a_sheet_has_its_images_row_by_row():
 
 
 def test_the_manifold_is_upright():
-    """Its upper left image is that of the code (-reach, reach)."""
+    """Its upper left image is that of the code (-reach, reach). Images are wider than high, so fewer are in a row."""
     model = build_model(
         "aae", 0, pixels=6, code_size=2, encoder_widths=[4], decoder_widths=[8], discriminator_widths=[4]
     )
     model = model.requires_grad_(False)
-    whole = decode_grid(model, 3, 2.0, (2, 3))
-    for code, corner in (((-2, 2), whole[:2, :3]), ((2, 2), whole[:2, 6:]), ((0, -2), whole[4:, 3:6])):
+    codes, columns = picture_codes(NormalPrior(2), 3, 2.0, (2, 3), 100)["manifold"]
+    assert columns == 2
+    whole = decode_sheet(model, codes, columns, (2, 3))
+    assert whole.shape == (6, 6)
+    for code, corner in (((-2, 2), whole[:2, :3]), ((2, 2), whole[:2, 3:]), ((-2, 0), whole[2:4, :3])):
         image = model.decode(torch.tensor([code], dtype=torch.float32)).sigmoid().numpy().reshape(2, 3)
         assert np.abs(corner / 255 - image).max() <= 0.51 / 255
 
@@ -148,8 +161,12 @@ def test_the_manifold_is_upright():
 PACKING = """
 import hashlib, sys
 from pathlib import Path
-from aae.page_data import pack_manifolds
-print([hashlib.sha256(picture).hexdigest() for picture in pack_manifolds([Path(sys.argv[1])], 30, 3.0, (28, 28))])
+from aae.page_data import pack_decoded
+from aae.page_views import picture_codes
+from aae.priors import NormalPrior
+codes, columns = picture_codes(NormalPrior(2), 30, 3.0, (28, 28), 900)["manifold"]
+pictures = pack_decoded([(Path(sys.argv[1]), codes, columns)], (28, 28))
+print([hashlib.sha256(picture).hexdigest() for picture in pictures])
 """
 
 
@@ -188,10 +205,11 @@ def runs(
     width: int = 8,
     pixels: int = 16,
     images: torch.Tensor | None = None,
+    code_size: int = 2,
 ) -> list:
     """Runs with a snapshot every ten epochs, the same one of each model: trained on `images`, or untrained without."""
-    codes = np.random.default_rng(0).standard_normal((epochs + 1, n, 2), dtype=np.float32)
-    sizes = {"pixels": pixels, "code_size": 2, "encoder_widths": [2], "decoder_widths": [width]}
+    codes = np.random.default_rng(0).standard_normal((epochs + 1, n, code_size), dtype=np.float32)
+    sizes = {"pixels": pixels, "code_size": code_size, "encoder_widths": [2], "decoder_widths": [width]}
     made = []
     for name in models:
         kind = name.partition("_")[0]
@@ -216,8 +234,8 @@ def data(made: list, n: int, shape: tuple[int, int]) -> tuple[dict, dict[str, st
 
 
 def packed(made: list, images: np.ndarray, manifold_size: int) -> tuple[dict, dict[str, str]]:
-    priors = {run.recipe.name: NormalPrior(2) for run in made}
-    settings = {"classes": 10, "manifold_size": manifold_size, "manifold_range": 3.0}
+    priors = {run.recipe.name: NormalPrior(made[0].codes.shape[-1]) for run in made}  # the first is an AAE
+    settings = {"class_names": tuple("0123456789"), "manifold_size": manifold_size, "manifold_range": "auto"}
     return page_data(made, images, np.zeros(len(images), dtype=np.uint8), priors=priors, **settings)
 
 
@@ -256,7 +274,7 @@ def test_a_large_experiment_fits(tmp_path, models, seeds, epochs):
     assert index["snapshots"] == list(range(0, epochs + 1, 10))
     assert list(index["decoders"]) == [f"{name}-0" for name in models]
     assert index["images"] >= 500
-    assert index["manifoldSide"] >= 10
+    assert index["decoded"]["manifold"] >= 10**2
     assert index["pictured"] <= index["images"], "pictures of images that have codes"
 
 
@@ -283,18 +301,125 @@ def test_one_image_at_least_is_shown(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("manifolds", "size", "shape", "side"),
-    [(22, 30, (28, 28), 30), (110, 30, (28, 28), 14), (22, 10, (28, 28), 10), (10**6, 30, (28, 28), 2),
-     (1, 100, (1, 1000), 16)],
+    ("size", "shape", "most", "images"),
+    [(30, (28, 28), 1000, 900), (30, (28, 28), 200, 14**2), (10, (28, 28), 1000, 100), (30, (28, 28), 0, 4),
+     (30, (12, 20), 1000, 30 * 18)],
 )  # fmt: skip
-def test_how_many_images_a_manifold_has(manifolds, size, shape, side):
-    """Fewer where there are many pictures, and no more pixels on a side than WebP allows."""
-    assert manifold_side(manifolds, size, shape) == side
+def test_how_many_images_a_manifold_has(size, shape, most, images):
+    """Fewer where there are many pictures, and fewer across or up where images are not square."""
+    codes, _ = picture_codes(NormalPrior(2), size, 3.0, shape, most)["manifold"]
+    assert codes.shape == (images, 2)
 
 
-def test_a_picture_of_every_manifold(tmp_path):
+def test_a_picture_has_no_more_pixels_on_a_side_than_webp_allows():
+    assert decoded_size(30, (28, 28)) == 30
+    assert decoded_size(100, (1, 1000)) == 16
+
+
+def test_a_picture_of_every_place(tmp_path):
     path = save_snapshot(
         tmp_path, 0, build_model("vae", 0, pixels=40, code_size=2, encoder_widths=[2], decoder_widths=[8])
     )
-    pictures = pack_manifolds([path] * 3, 7, 3.0, (8, 5))
-    assert [Image.open(BytesIO(picture)).size for picture in pictures] == [(35, 56)] * 3
+    codes = np.zeros((21, 2), np.float32)
+    pictures = pack_decoded([(path, codes, 7)] * 3, (8, 5))
+    assert [Image.open(BytesIO(picture)).size for picture in pictures] == [(35, 24)] * 3
+
+
+# --- codes of other sizes ------------------------------------------------------------------------
+
+
+def test_codes_of_one_dimension_are_decoded_in_steps():
+    codes, columns = picture_codes(UniformPrior(1, 2.0), 30, 2.0, (28, 28), 10_000)["manifold"]
+    assert (codes.shape, columns) == ((100, 1), 10)
+    assert codes[:, 0] == pytest.approx(np.linspace(-2, 2, 100), abs=1e-6)
+
+
+@pytest.mark.parametrize("dim", [3, 16, 40])
+def test_long_codes_are_samples_and_traversals(dim):
+    made = picture_codes(NormalPrior(dim), 30, 3.0, (28, 28), 10_000)
+    samples, columns = made["samples"]
+    assert (samples.shape, columns) == ((100, dim), 10)
+    assert np.abs(samples.std() - 1) < 0.1
+    assert (samples == picture_codes(NormalPrior(dim), 30, 2.0, (28, 28), 10_000)["samples"][0]).all()
+    traversals, columns = made["traversals"]
+    axes = min(dim, 16)
+    assert (traversals.shape, columns) == ((11 * axes, dim), 11)
+    for axis, row in enumerate(traversals.reshape(axes, 11, dim)):
+        assert row[:, axis] == pytest.approx(np.linspace(-3, 3, 11), abs=1e-6)
+        assert (np.delete(row, axis, axis=1) == 0).all()
+    few = picture_codes(NormalPrior(dim), 30, 3.0, (28, 28), 2 * 36)
+    assert len(few["samples"][0]) == 36
+    assert len(few["traversals"][0]) == axes * max(2, min(11, 36 // axes))
+
+
+@pytest.mark.parametrize(
+    ("dim", "names"), [(1, ["z₀"]), (2, ["z₀ and z₁"]), (3, ["z₀ and z₁", "z₀ and z₂", "z₁ and z₂"])]
+)
+def test_the_planes_of_short_codes(dim, names):
+    """Of three dimensions and more, that of the principal components stands first."""
+    found = planes(dim)
+    assert [plane["name"] for plane in found if "principal" not in plane["name"]] == names
+    assert ("principal" in found[0]["name"]) == (dim > 2)
+
+
+@pytest.mark.parametrize("dim", [3, 6, 7, 16, 40])
+def test_every_axis_has_a_plane(dim):
+    """The coordinates that a plane names are those that it shows."""
+    codes = np.random.default_rng(0).standard_normal((5, dim))
+    basis = np.linalg.qr(np.random.default_rng(1).standard_normal((dim, 2)))[0]
+    values = coordinates(codes, basis)
+    first, *pairs = planes(dim)
+    assert values[:, first["axes"]] == pytest.approx(codes @ basis)
+    digits = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+    for plane in pairs:
+        i, j = (int(name[1:].translate(digits)) for name in plane["name"].split(" and "))
+        assert (values[:, plane["axes"]] == codes[:, [i, j]]).all()
+    assert {axis for plane in pairs for axis in plane["axes"]} == set(range(min(dim, 16)))
+
+
+def test_outlines_on_a_line():
+    lines = {line["label"]: line["points"] for line in outlined(NormalPrior(1, 0.002), 0.008)}
+    assert {label: points[0][0] for label, points in lines.items()} == {
+        **{f"{k}\u03c3": pytest.approx(0.002 * k) for k in (1, 2, 3)},
+        **{f"\u2212{k}\u03c3": pytest.approx(-0.002 * k) for k in (1, 2, 3)},
+    }
+    bound = [line["points"][0][0] for line in outlined(UniformPrior(1, 0.5), 1)]
+    assert bound == [-0.5, 0.5]
+
+
+@pytest.mark.parametrize("prior", [NormalPrior(2), MixturePrior(), SwissRollPrior()], ids=lambda prior: prior.kind)
+def test_outlines_on_a_plane(prior):
+    for line, (label, points) in zip(outlined(prior, 4), prior.outline(), strict=True):
+        assert line["label"] == label
+        assert np.abs(line["points"] - points).max() < 0.0006
+
+
+@pytest.mark.parametrize("code_size", [1, 5])
+def test_what_the_page_gets_of_other_codes(tmp_path, code_size):
+    index, base64 = data(runs(tmp_path, n=50, epochs=20, code_size=code_size), 50, (4, 4))
+    kinds = ["manifold"] if code_size == 1 else ["samples", "traversals"]
+    assert list(index["decoded"]) == kinds
+    names = [run["name"] for run in index["runs"]]
+    assert {name for name in base64 if name.startswith(tuple(kinds))} == {
+        f"{kind}-{name}-{epoch}" for kind in kinds for name in names for epoch in (0, 10, 20)
+    }
+    assert index["coordinates"] == (1 if code_size == 1 else 7)
+    assert len(b64decode(base64["codes-vae-0"])) == 21 * 50 * index["coordinates"]
+    if code_size > 2:
+        samples = np.frombuffer(b64decode(base64["codes-of-samples-aae"]), np.float32)
+        assert len(samples) == index["decoded"]["samples"] * code_size
+
+
+def test_another_prior_of_long_codes_has_an_outline_in_the_principal_plane(tmp_path):
+    """The hull of its samples: it goes around those that have the same direction, within the cube's shadow."""
+    made = runs(tmp_path, n=200, epochs=10, models=("aae",), code_size=4)
+    settings = {"class_names": ["one"], "manifold_size": 4, "manifold_range": "auto"}
+    images = np.zeros((200, 4, 4, 1), np.uint8)
+    index, _ = page_data(made, images, np.zeros(200, np.uint8), priors={"aae": UniformPrior(4)}, **settings)
+    ((line,),) = index["componentOutlines"].values()
+    points = np.array(line["points"])
+    assert (points[0] == points[-1]).all()
+    radii = np.hypot(*points.T)
+    assert radii.min() > 1
+    assert radii.max() <= 2, "half the cube's diagonal"
+    assert data(runs(tmp_path / "n", n=50, epochs=10, code_size=4), 50, (4, 4))[0]["componentOutlines"] == {}

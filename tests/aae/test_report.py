@@ -14,7 +14,7 @@ from aae.kinds.vae import VAESettings
 from aae.models import Recipe, build_model, find_kind
 from aae.report import PAGE, render_markdown, render_page
 from aae.results import COLOURS, Results, Run
-from aae.settings import AdamSettings, NormalSettings, SwissRollSettings
+from aae.settings import AdamSettings, NormalSettings, SwissRollSettings, UniformSettings
 from aae.snapshots import save_snapshot
 from tests.aae.test_figures import BLIND, oklab
 
@@ -63,7 +63,7 @@ def codes(distance: float) -> dict:
 def run(tmp_path_factory):
     """A function that gives results as the stages write them; the VAE's means are nearer than its samples."""
 
-    def make(recipe: Recipe, seed: int = 0, distance: float = 0.2, nats: float = 140.0) -> Run:
+    def make(recipe: Recipe, seed: int = 0, distance: float = 0.2, nats: float = 140.0, code_size: int = 2) -> Run:
         metrics = {"epoch": 20, "reconstruction": {"nats": nats, "mse": 0.04}, "codes": codes(distance)}
         metrics["labels"] = {"knn_accuracy": 0.5 + distance}
         metrics["train"] = {"codes": {"sliced_wasserstein": distance / 4}}
@@ -83,7 +83,8 @@ def run(tmp_path_factory):
         of_codes = {key: value for key, value in flat.items() if key.startswith("codes")}
         match = [{"epoch": e} | {key: value * (21 - e) for key, value in of_codes.items()} for e in range(21)]
         losses = ["kl", "loss"] if recipe is VAE else ["discriminator", "generator"]
-        kind, sizes = "vae" if recipe is VAE else "aae", recipe.sizes(30, 2, 10)
+        kind, sizes = "vae" if recipe is VAE else "aae", recipe.sizes(30, code_size, 10)
+        outputs = 2 * code_size if recipe is VAE else code_size
         folder = tmp_path_factory.mktemp("snapshots")
         picture = io.BytesIO()
         Image.new("L", (8, 6)).save(picture, "PNG")
@@ -95,7 +96,7 @@ def run(tmp_path_factory):
             match,
             history={key: [(e, 1 / e) for e in range(1, 21)] for key in ["reconstruction", *losses]},
             timing={"seconds": 100.0 + seed, "device": "a processor", "torch": "2.13"},
-            codes=np.random.default_rng(seed).standard_normal((21, 40, 4 if recipe is VAE else 2)).astype("float32"),
+            codes=np.random.default_rng(seed).standard_normal((21, 40, outputs)).astype("float32"),
             snapshots={e: save_snapshot(folder, e, build_model(kind, seed + e, **sizes)) for e in EPOCHS},
             figures=dict.fromkeys(("scatter", "manifold"), picture.getvalue()),
         )
@@ -105,7 +106,7 @@ def run(tmp_path_factory):
 
 def results(*runs: Run, **other) -> Results:
     names = {run.recipe.name for run in runs}
-    settings = {"code_size": 2, "classes": 10, "cells": 20, "projections": 128}
+    settings = {"code_size": 2, "class_names": tuple("0123456789"), "cells": 20, "projections": 128}
     settings |= {"manifold_size": 3, "manifold_range": 3.0, "parameters": PARAMETERS}
     settings |= {"floor": dict.fromkeys(names, FLOOR), "claims": dict.fromkeys(names - {"vae"}, CLAIMS)}
     return Results(list(runs), **settings | other)
@@ -259,7 +260,7 @@ def test_without_models_to_compare_the_report_says_so(run, recipes, reason):
 
 def cells(html: str, measure: str) -> list[str]:
     row = re.search(rf'<tr><th scope="row">{re.escape(measure)}</th>(.*?)</tr>', html).group(1)
-    return re.findall(r"<td>(.*?)</td>", row)
+    return re.findall(r"<td[^>]*>(.*?)</td>", row)
 
 
 def test_the_table(page):
@@ -405,10 +406,54 @@ def test_the_runs_and_the_parameters(page, two):
     assert "Commit unknown; device a processor; torch 2.13." in render_markdown(two)
 
 
-def test_codes_of_other_sizes_have_pictures_instead(two):
-    """Nothing that only a plane can show."""
-    page = Page(replace(two, code_size=3))
-    assert len(page.all("img")) == 4
-    assert page.all("canvas") == []
-    assert "explorer" not in [attributes.get("id") for _, attributes in page.elements]
-    assert "in 3 dimensions" in page.text
+@pytest.mark.parametrize("code_size", [1, 3, 20])
+def test_codes_of_other_sizes(run, code_size):
+    """The page says what it shows of them, and has no plane of codes where a code is longer than two numbers."""
+    made = results(run(AAE, code_size=code_size), run(VAE, code_size=code_size), code_size=code_size)
+    page = Page(made)
+    ids = [attributes.get("id") for _, attributes in page.elements]
+    for kind in ["manifold"] if code_size == 1 else ["samples", "traversals"]:
+        assert {f"{prefix}-{kind}-{model}" for prefix in ("final", "epoch") for model in ("aae", "vae")} <= set(ids)
+    assert ("plane" in ids) == (code_size == 1)
+    sliders = [attributes for attributes in page.all("input") if attributes["type"] == "range"]
+    assert len(sliders) == 1 + {1: 0, 3: 3, 20: 16}[code_size], "the epoch and the axes"
+    if code_size == 1:
+        assert "A code is a single number." in page.text
+        assert "images of 6 codes from \u22123 to 3, row by row" in page.text
+        return
+    assert f"A code has {code_size} dimensions" in page.text
+    assert "images of 6 samples of the prior" in page.text
+    assert (
+        f"one row per axis from z₀ to {'z₂' if code_size == 3 else 'z₁₅'}: that axis goes from \u22123 to 3"
+        in page.text
+    )
+    assert ("onto a pair of axes of the first 16" in page.text) == (code_size == 20)
+
+
+def test_the_manifolds_range_is_that_of_each_models_prior(run):
+    uniform = aae_recipe("aae_third", prior=UniformSettings(bound=0.5))
+    page = Page(results(run(AAE), run(uniform), manifold_range="auto"))
+    assert page.text.count("a grid of codes over [\u22123, 3]²") == 2
+    assert page.text.count("a grid of codes over [\u22120.5, 0.5]²") == 2
+    fixed = Page(results(run(AAE), run(uniform), manifold_range=1.5))
+    assert fixed.text.count("a grid of codes over [\u22121.5, 1.5]²") == 4
+
+
+def test_both_legends_have_the_names_of_the_classes(run):
+    """Escaped; what is said of the colours is said of these."""
+    names = ("Ankle boot", "<i>&", "T-shirt")
+    page = Page(results(run(AAE), class_names=names))
+    assert [button["data-label"] for button in page.all("button") if "data-label" in button] == ["0", "1", "2"] * 2
+    for name in names:
+        assert page.text.count(f" {name} ") == 2
+    assert "<i>&amp;" not in page.html
+    assert page.html.count("&lt;i&gt;&amp;") == 4, "the texts and the names of the buttons"
+    assert "can tell the 3 colours apart" in page.text
+    assert "tell the" not in Page(results(run(AAE), class_names=[str(label) for label in range(11)])).text
+
+
+def test_tables_have_captions_and_cells_the_names_of_their_columns(page):
+    assert len(page.all("table")) == len(page.all("caption")) == 2
+    cells = [cell["data-column"] for cell in page.all("td")]
+    assert cells[:5] == ["Better", "AAE", "VAE, samples of q(z|x)", "VAE, means of q(z|x)", "True prior samples"]
+    assert cells[-1] == "seconds"

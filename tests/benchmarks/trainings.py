@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aae.idx import read_idx_folder
 from aae.kinds.aae import AAETrainer
 from aae.kinds.vae import VAETrainer
 from aae.models import build_model
 from aae.priors import NormalPrior
+from aae.readers.idx import read_idx_folder
 from aae.settings import AdamSettings
 from aae.trainer import Trainer
 

@@ -1,47 +1,37 @@
 """The page in a real browser: Debian's chromium and chromium-driver, without a window."""
 
 import json
-import os
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from aae.data import ARRAYS, Dataset, save_dataset
-from aae.idx import read_idx_folder
-from aae.models import Recipe, build_model, kind_name, to_inputs
-from aae.snapshots import load_snapshot, save_snapshot
-from pipeline.params import load_params
-from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
-from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
+from aae.snapshots import load_snapshot
+from tests.pipeline.browser import (
+    EPOCHS,
+    NEEDS_BROWSER,
+    SNAPSHOT_EVERY,
+    ActionChains,
+    By,
+    Keys,
+    WebDriverWait,
+    check_nothing_went_wrong,
+    coloured,
+    drawing,
+    emulate,
+    grey_pixels,
+    make_experiment,
+    mnist,
+    narrow,
+    open_page,
+    set_epoch,
+    start_chromium,
+)
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.xdist_group("page"),  # one worker makes the page and starts the browser
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian's chromium-driver)"),
-]
-ROOT = Path(__file__).parents[2]
-N, EPOCHS, SNAPSHOT_EVERY = 300, 6, 3
-SEEDS = (0, 1)
-CHANGES = {
-    "epochs: 100 ": f"epochs: {EPOCHS} ",
-    "snapshot_every: 10 ": f"snapshot_every: {SNAPSHOT_EVERY} ",
-    "seeds: [0]": "seeds: [0, 1]",
-    "models: [aae, aae_joint, vae]": "models: [aae, vae, aae_wide]",
-    "floor_samples: 100 ": "floor_samples: 5 ",
-    "projections: 128 ": "projections: 16 ",
-    "manifold_size: 30 ": "manifold_size: 6 ",
-}
+pytestmark = NEEDS_BROWSER
 MODELS = ("aae", "vae", "aae_wide")
+CHANGES = {"seeds: [0]": "seeds: [0, 1]", "models: [aae, aae_joint, vae]": f"models: [{', '.join(MODELS)}]"}
 PICTURES = [f"epoch-scatter-{model}" for model in MODELS]
 
 
@@ -49,60 +39,13 @@ PICTURES = [f"epoch-scatter-{model}" for model in MODELS]
 def experiment(tmp_path_factory) -> Path:
     """A folder with a small experiment of two seeds, all stages after the training done."""
     folder = tmp_path_factory.mktemp("page")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        text = (ROOT / "params.yaml").read_text()
-        for old, new in CHANGES.items():
-            assert old in text
-            text = text.replace(old, new)
-        Path("params.yaml").write_text(text + WIDE.replace("[12]", "[64]"))
-        mnist = read_idx_folder(ROOT / "data/raw/mnist", classes=10)
-        cut = {name: getattr(mnist, name)[:N] for name in ARRAYS}
-        data = replace(mnist, **cut)
-        save_dataset(data, DATA)
-        for recipe in load_params().recipes:
-            for seed in SEEDS:
-                train(recipe, seed, data)
-        run_stages(*ALL)
+    make_experiment(folder, mnist(), CHANGES)
     return folder
-
-
-def train(recipe: Recipe, seed: int, data: Dataset) -> None:
-    """Snapshots, codes, history and timing of a short training on the test images, after which codes and weights are
-    of a training's size: the networks are those of the default experiment."""
-    x, run = to_inputs(data.test_images), run_name(recipe.name, seed)
-    model = build_model(kind_name(recipe.kind), seed, **recipe.sizes(data.pixels, 2, data.classes))
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    codes = []
-    for epoch in range(EPOCHS + 1):
-        codes.append(model.encoder(x).detach().numpy().copy())
-        if epoch % SNAPSHOT_EVERY == 0:
-            save_snapshot(SNAPSHOTS / run, epoch, model)
-        for _ in range(10):
-            optimiser.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(model.decode(model.encode(x)), x).backward()
-            optimiser.step()
-    CODES.mkdir(parents=True, exist_ok=True)
-    np.save(CODES / f"{run}.npy", np.stack(codes))
-    for loss in (loss for chart in recipe.kind.loss_charts for loss in chart.lines):
-        path = HISTORY / run / f"plots/metrics/{loss}.tsv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join([f"step\t{loss}\n", *[f"{epoch}\t{10 / epoch}\n" for epoch in range(1, EPOCHS + 1)]]))
-    TIMING.mkdir(exist_ok=True)
-    timing = {"seconds": 12.5, "seconds_per_epoch": 2.0, "device": "a processor"}
-    (TIMING / f"{run}.json").write_text(json.dumps(timing))
 
 
 @pytest.fixture(scope="module")
 def chromium(experiment):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(flag)
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's sandbox refuses root
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver = start_chromium()
     yield driver
     driver.quit()
 
@@ -110,53 +53,15 @@ def chromium(experiment):
 @pytest.fixture
 def page(chromium, experiment):
     """The page, just opened in a wide window of the light theme; afterwards nothing may have gone wrong in it."""
-    emulate(chromium, "light")
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    chromium.set_window_size(1300, 900)
-    for kind in ("browser", "performance"):
-        chromium.get_log(kind)
-    chromium.get((experiment / "report/index.html").as_uri())
-    WebDriverWait(chromium, 20).until(lambda driver: driver.execute_script("return 'point' in plane.dataset"))
+    open_page(chromium, experiment, "'point' in plane.dataset")
     yield chromium
-    # Tests read canvases more often than Chromium thinks well of.
-    assert [entry for entry in chromium.get_log("browser") if "will-read-frequently" not in entry["message"]] == []
-    assert outside_requests(chromium) == []
-
-
-def emulate(driver, theme: str) -> None:
-    features = [{"name": "prefers-color-scheme", "value": theme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def outside_requests(driver) -> list[str]:
-    """What the browser asked for since the log was read, but the page's own file and what it holds itself."""
-    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = [
-        message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
-    ]
-    return [url for url in urls if not url.startswith("data:") and not url.endswith("/report/index.html")]
-
-
-def drawing(driver, name: str) -> str:
-    """What a canvas shows or a picture's source is."""
-    return driver.execute_script(
-        "const e = document.getElementById(arguments[0]); return e.toDataURL ? e.toDataURL() : e.src", name
-    )
-
-
-def set_epoch(driver, epoch: int) -> None:
-    slider = driver.find_element(By.ID, "epoch")
-    slider.send_keys(Keys.HOME, *[Keys.ARROW_RIGHT] * epoch)
+    check_nothing_went_wrong(chromium)
 
 
 def decoded(driver) -> tuple[list[float], np.ndarray]:
     """The explorer's point and the bytes of the image that it shows."""
     point = json.loads(driver.find_element(By.ID, "plane").get_attribute("data-point"))
-    pixels = driver.execute_script(
-        "const c = document.getElementById('decoded');"
-        "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 0)"
-    )
-    return point, np.array(pixels, dtype=float)
+    return point, grey_pixels(driver, "decoded")
 
 
 def expected(experiment: Path, run: str, codes: list) -> np.ndarray:
@@ -179,18 +84,6 @@ def test_it_opens_with_the_last_epoch_and_the_verdicts(page, experiment):
     assert drawing(page, "final-scatter-aae") != drawing(page, "final-scatter-vae")
 
 
-def coloured(driver, name: str) -> int:
-    """How many of a canvas's pixels are neither white, nor grey, nor black."""
-    return driver.execute_script(
-        "const c = document.getElementById(arguments[0]);"
-        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
-        "for (let i = 0; i < d.length; i += 4)"
-        "  n += Math.max(d[i], d[i + 1], d[i + 2]) - Math.min(d[i], d[i + 1], d[i + 2]) > 40;"
-        "return n",
-        name,
-    )
-
-
 def test_the_slider_moves_scatter_and_manifold(page):
     names = [f"epoch-{kind}-{model}" for kind in ("scatter", "manifold") for model in MODELS]
     seen = {name: [drawing(page, name)] for name in names}
@@ -200,8 +93,11 @@ def test_the_slider_moves_scatter_and_manifold(page):
         assert page.find_element(By.ID, "epoch-text").text == f"epoch {epoch}"
         for name in names:
             seen[name].append(drawing(page, name))
-        shown = int(page.find_element(By.ID, "epoch-manifold-aae").get_attribute("data-epoch"))
+        picture = page.find_element(By.ID, "epoch-manifold-aae")
+        shown = int(picture.get_attribute("data-epoch"))
         assert abs(shown - epoch) <= SNAPSHOT_EVERY / 2
+        caption = picture.find_element(By.XPATH, "ancestor::figure/figcaption").text
+        assert caption.startswith(f"Decoder, epoch {shown}:"), "the epoch of what is shown"
     for name in names:
         assert len(set(seen[name])) == (EPOCHS + 1 if "scatter" in name else EPOCHS // SNAPSHOT_EVERY + 1), name
 
@@ -239,20 +135,36 @@ def test_play_goes_on_to_the_end(page):
     assert page.find_element(By.ID, "play").text == "Play"
 
 
-def test_the_legend_switches_labels(page):
+def test_the_legends_switch_labels(page):
+    """One stands above the first pictures, one above those of every epoch; they switch the same labels."""
     before = coloured(page, "epoch-scatter-aae")
     whole = drawing(page, "epoch-scatter-aae")
-    button = page.find_element(By.CSS_SELECTOR, "[data-label='3']")
-    button.click()
-    assert button.get_attribute("aria-pressed") == "false"
+    first, second = page.find_elements(By.CSS_SELECTOR, "[data-label='3']")
+    assert first.location["y"] < page.find_element(By.ID, "final-scatter-aae").location["y"]
+    first.click()
+    assert first.get_attribute("aria-pressed") == second.get_attribute("aria-pressed") == "false"
     assert 0 < coloured(page, "epoch-scatter-aae") < before
-    button.send_keys(Keys.SPACE)
-    assert button.get_attribute("aria-pressed") == "true"
+    second.send_keys(Keys.SPACE)
+    assert first.get_attribute("aria-pressed") == second.get_attribute("aria-pressed") == "true"
     assert drawing(page, "epoch-scatter-aae") == whole
-    page.find_element(By.ID, "all-labels").click()
+    first, second = page.find_elements(By.CLASS_NAME, "all-labels")
+    first.click()
     assert coloured(page, "epoch-scatter-aae") == coloured(page, "final-scatter-vae") == 0
-    page.find_element(By.ID, "all-labels").click()
+    assert second.text == "Show all"
+    second.click()
     assert drawing(page, "epoch-scatter-aae") == whole
+
+
+def test_the_legend_has_the_scatters_colours(page):
+    for theme in ("light", "dark"):
+        emulate(page, theme)
+        WebDriverWait(page, 20).until(
+            lambda driver, theme=theme: driver.execute_script("return document.documentElement.dataset.theme") == theme
+        )
+        dots = page.find_elements(By.CSS_SELECTOR, "[data-label='7'] i")
+        shown = {dot.value_of_css_property("background-color") for dot in dots}
+        colour = page.execute_script("return colours()[7]")
+        assert shown == {f"rgba({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))}, 1)"}
 
 
 def test_the_decoder_agrees_with_pytorch(page, experiment):
@@ -348,11 +260,28 @@ def test_curves_tell_their_values(page, experiment):
     outputs = [output.text for output in page.find_elements(By.CSS_SELECTOR, ".chart:first-child output")]
     tables = [np.genfromtxt(experiment / f"results/match/aae-{seed}.csv", delimiter=",", names=True) for seed in (0, 1)]
     mean = np.mean([table["codessliced_wasserstein"][EPOCHS - 1] for table in tables])
-    value, epoch = outputs[0].split(" at ")
+    value, epoch = outputs[0].split(" at epoch ")
     assert float(value) == pytest.approx(mean, rel=0.006)  # three digits
     assert int(epoch) == EPOCHS - 1
     assert len(outputs) == 4
     assert page.find_element(By.CSS_SELECTOR, ".cursor").is_displayed()
+
+
+def test_curves_of_snapshots_name_the_snapshots_epoch(page, experiment):
+    """Between two snapshots the nearest one's value is shown, and the cursor stands at it."""
+    page.find_element(By.CSS_SELECTOR, ".chart > svg").send_keys(Keys.ARROW_LEFT)
+    chart = next(
+        figure for figure in page.find_elements(By.CLASS_NAME, "chart") if figure.text.startswith("Reconstruction of")
+    )
+    value, epoch = chart.find_element(By.TAG_NAME, "output").text.split(" at epoch ")
+    assert int(epoch) == EPOCHS
+    files = [experiment / f"results/curves/aae-{seed}.csv" for seed in (0, 1)]
+    finals = [np.genfromtxt(file, delimiter=",", names=True)["reconstructionnats"][-1] for file in files]
+    assert float(value) == pytest.approx(np.mean(finals), rel=0.006)
+    right = page.execute_script("return Number(document.querySelector('.charts').dataset.right)")
+    cursor = chart.find_element(By.CLASS_NAME, "cursor")
+    place = "return arguments[0].getBBox().x + arguments[0].transform.baseVal.consolidate().matrix.e"
+    assert page.execute_script(place, cursor) == pytest.approx(right, abs=0.5)
 
 
 @pytest.mark.parametrize("first", ["light", "dark"])
@@ -373,11 +302,33 @@ def test_the_themes(page, first):
 
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_narrow_screens_need_no_sideways_scrolling(page, width):
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    narrow(page, width)
     assert page.execute_script("return document.documentElement.scrollWidth") == width
     for element in page.find_elements(By.CSS_SELECTOR, "canvas, img, button, input"):
         assert element.rect["x"] + element.rect["width"] <= width + 1
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_tables_stack_their_rows_on_a_phone(page, width):
+    """Each number stands within the screen, with the name of its column before it, and nothing has to be scrolled."""
+    narrow(page, width)
+    for box in page.find_elements(By.CLASS_NAME, "scroll"):
+        assert page.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box)
+    row = page.find_element(By.CSS_SELECTOR, "table.stacked tbody tr")
+    cells = row.find_elements(By.TAG_NAME, "td")
+    tops = [cell.rect["y"] for cell in cells]
+    assert tops == sorted(set(tops)), "one below the other"
+    for cell in cells:
+        assert cell.rect["x"] + cell.rect["width"] <= width
+        name = page.execute_script("return getComputedStyle(arguments[0], '::before').content", cell)
+        assert name.strip('"') == cell.get_attribute("data-column") != ""
+    assert page.find_element(By.TAG_NAME, "caption").is_displayed()
+
+
+def test_tables_are_tables_on_a_wide_screen(page):
+    row = page.find_element(By.CSS_SELECTOR, "table.stacked tbody tr")
+    assert len({cell.rect["y"] for cell in row.find_elements(By.TAG_NAME, "td")}) == 1
+    assert page.find_element(By.TAG_NAME, "thead").is_displayed()
 
 
 def test_it_prints_in_the_light_theme(page):

@@ -43,7 +43,7 @@ def test_the_default_experiment_is_the_posts():
         assert optimizer == vae.settings.autoencoder
         assert optimizer.learning_rate == 0.001
     assert aae.prior(2, 10) == vae.prior(2, 10) == NormalPrior(2)
-    assert (params.render.manifold_size, params.render.manifold_range) == (30, 3.0)
+    assert (params.render.manifold_size, params.render.manifold_range) == (30, "auto")
 
 
 def test_the_committed_schema_is_the_readers():
@@ -133,6 +133,12 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("threads: auto", "threads: 0", "threads: input should be 'auto' or an integer from 1 to 1024; found 0"),
         ("threads: auto", "threads: all", "threads: input should be 'auto' or an integer from 1 to 1024; found 'all'"),
         ("threads: auto", "threads: 5000000000", "threads: input should be 'auto' or an integer from 1 to 1024"),
+        (
+            "manifold_range: auto",
+            "manifold_range: 0",
+            "render.manifold_range: input should be 'auto' or a number greater than 0, at most 1e30; found 0",
+        ),
+        ("manifold_range: auto", "manifold_range: wide", "or a number greater than 0, at most 1e30; found 'wide'"),
         ("code_size: 2", "code_size: 257", "code_size: input should be less than or equal to 256; found 257"),
     ],
 )

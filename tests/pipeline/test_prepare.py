@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aae.data import ARRAYS, load_dataset
-from aae.idx import IDX_FILES
+from aae.readers.idx import IDX_FILES
 from pipeline import prepare
 from tests.pipeline.conftest import idx
 
@@ -28,6 +28,7 @@ def workspace(tmp_path, monkeypatch):
         (raw / IDX_FILES[f"{part}_images"]).write_bytes(idx(random.integers(0, 256, (n, 5, 3))))
         (raw / IDX_FILES[f"{part}_labels"]).write_bytes(idx(random.integers(0, 10, n)))
     text = (ROOT / "params.yaml").read_text().replace("path: data/raw/mnist", "path: raw")
+    text = text.replace("classes: auto ", "classes: 10 ")
     (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -150,6 +151,6 @@ def test_a_bad_parameter_stops_the_stage_before_it_works(workspace):
     path.write_text(path.read_text().replace("classes: 10 ", "classes: 999 "))
     done = run_prepare(workspace)
     assert (done.returncode, done.stderr) == (
-        1, "error: params.yaml: data.classes: input should be less than or equal to 256; found 999\n",
+        1, "error: params.yaml: data.classes: input should be 'auto' or an integer from 1 to 256; found 999\n",
     )  # fmt: skip
     assert not (workspace / "data").exists()

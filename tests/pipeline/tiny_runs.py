@@ -12,7 +12,7 @@ from aae.backprop_cpu import forward
 from aae.data import Dataset, save_dataset
 from aae.models import build_model, kind_name, to_inputs
 from aae.snapshots import save_snapshot
-from pipeline import evaluate, floor, render, report, summarize
+from pipeline import evaluate, floor, render, report, summarize, train
 from pipeline.cli import run_stage
 from pipeline.params import load_params
 
@@ -97,7 +97,7 @@ def run_stages(*stages) -> None:
     of_models = [["--model", model] for model in params.models]
     of_runs = [["--model", model, "--seed", str(seed)] for model in params.models for seed in params.seeds]
     for stage in stages:
-        for arguments in {floor: of_models, evaluate: of_runs, render: of_runs}.get(stage, [[]]):
+        for arguments in {floor: of_models, train: of_runs, evaluate: of_runs, render: of_runs}.get(stage, [[]]):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", ["stage", *arguments])
                 run_stage(stage.main)

@@ -57,7 +57,9 @@ class Toy(Autoencoder):
         extra = codes.new_ones(len(codes), 1) if outputs is None else outputs[:, self.code_size :]
         return torch.cat([codes, extra], dim=1)
 
-    def trainer(self, settings: ToySettings, images: Tensor, labels: Tensor, prior: Prior, **training: Any) -> Trainer:
+    def trainer(
+        self, settings: ToySettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
+    ) -> Trainer:
         return ToyTrainer(self, images, settings, **training)
 
     def iteration_flops(self, settings: ToySettings, batch_size: int) -> int:

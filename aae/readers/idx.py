@@ -11,6 +11,7 @@ import numpy as np
 
 from aae.data import Dataset
 from aae.errors import InputError
+from aae.readers.checks import Source, build_dataset, read_class_names
 
 IDX_FILES = {
     "train_images": "train-images-idx3-ubyte",
@@ -22,33 +23,44 @@ IDX_FILES = {
 UINT8 = 0x08  # the IDX type code of unsigned bytes, the only type that MNIST-like sets use
 
 
-def read_idx_folder(folder: Path, classes: int) -> Dataset:
-    """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`; the classes' names are their numbers.
+def holds_idx_files(folder: Path) -> bool:
+    """Whether a file in `folder` has one of MNIST's names."""
+    return any((folder / f"{name}{suffix}").is_file() for name in IDX_FILES.values() for suffix in ("", ".gz"))
 
-    A file `SHA256SUMS` in the folder, if there is one, must agree with the files that it names; by a name without `.gz`
-    it means the uncompressed content. Raises InputError in one line for anything missing, damaged or inconsistent, and
-    for labels not below `classes`.
+
+def read_idx_folder(folder: Path, classes: int | None = None) -> Dataset:
+    """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`; torchvision's `MNIST/raw` is one.
+
+    The two label files may be missing together. The classes' names are the lines of `classes.txt`, if there is one, and
+    else their numbers; `classes` is as in `build_dataset`. A file `SHA256SUMS` in the folder, if there is one, must
+    agree with the files that it names; by a name without `.gz` it means the uncompressed content. Raises InputError in
+    one line for anything missing, damaged or inconsistent.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; data.path needs one with the four IDX files")
     sums = read_checksums(folder / "SHA256SUMS")
+    paths = {key: found(folder / name) for key, name in IDX_FILES.items()}
+    if paths["train_labels"] is None and paths["test_labels"] is None:
+        del paths["train_labels"], paths["test_labels"]
     arrays = {}
-    for key, name in IDX_FILES.items():
-        path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+    for key, path in paths.items():
+        name = IDX_FILES[key]
         if path is None:
             raise InputError(f"{folder / name}: missing, and so is {name}.gz")
         raw = path.read_bytes()
         content = decompressed(raw, path)
         arrays[key] = parse_idx(content, ndim=3 if key.endswith("images") else 1, name=str(path))
-        for listed, found in ((name, content), (path.name, raw)):
-            if listed in sums and sha256(found) != sums[listed]:
-                raise InputError(f"{path}: SHA-256 of {listed} is {sha256(found)}, needed {sums[listed]}")
+        for listed, text in ((name, content), (path.name, raw)):
+            if listed in sums and sha256(text) != sums[listed]:
+                raise InputError(f"{path}: SHA-256 of {listed} is {sha256(text)}, needed {sums[listed]}")
     for key in ("train_images", "test_images"):
         arrays[key] = arrays[key][..., None]  # grey: one channel
-    dataset = Dataset(**arrays, class_names=tuple(map(str, range(classes))))
-    check_consistency(dataset, folder, classes)
-    return dataset
+    source = Source(folder, IDX_FILES, separator="/")
+    return build_dataset(arrays, source, classes, read_class_names(folder / "classes.txt"))
+
+
+def found(path: Path) -> Path | None:
+    """The file `path`, or else the one with `.gz` behind its name, or else None."""
+    return next((each for each in (path, path.with_name(f"{path.name}.gz")) if each.is_file()), None)
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -59,22 +71,6 @@ def read_checksums(path: Path) -> dict[str, str]:
     if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
         raise InputError(f"{path}: needed lines of a SHA-256 in hexadecimal and a file name")
     return {name.removeprefix("*").removeprefix("./"): digest.lower() for digest, name in lines}
-
-
-def check_consistency(dataset: Dataset, folder: Path, classes: int) -> None:
-    """Raises InputError unless counts, image sizes and labels fit together."""
-    for part in ("train", "test"):
-        images, labels = getattr(dataset, f"{part}_images"), getattr(dataset, f"{part}_labels")
-        image_file, label_file = IDX_FILES[f"{part}_images"], IDX_FILES[f"{part}_labels"]
-        if len(images) != len(labels):
-            raise InputError(f"{folder}: {image_file} has {len(images)} images, {label_file} {len(labels)} labels")
-        if len(images) < 2:  # no measure of a match is defined on one
-            raise InputError(f"{folder / image_file}: 1 image, needed 2 or more")
-        if labels.max() >= classes:
-            raise InputError(f"{folder / label_file}: label {labels.max()}, needed 0 to {classes - 1} (data.classes)")
-    if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
-        train, test = (f"{h} x {w}" for _, h, w, _ in (dataset.train_images.shape, dataset.test_images.shape))
-        raise InputError(f"{folder}: training images are {train}, test images {test}")
 
 
 def decompressed(content: bytes, path: Path) -> bytes:

@@ -1,0 +1,120 @@
+"""What the page shows of codes of any size: the planes of its scatters, and the codes that its pictures decode.
+
+Codes of one dimension stand in a strip for each label, and those of two on a plane. Of longer codes the page shows
+projections: onto the plane of the first two principal components, and onto pairs of axes.
+"""
+
+from itertools import combinations
+
+import numpy as np
+from scipy.spatial import ConvexHull
+
+from aae.figures import grid_shape
+from aae.priors import NormalPrior, Prior
+from aae.targets import PICTURE, evaluation_sample
+
+AXES = 16  # axes of a long code that the page shows one by one
+ALL_PAIRS = 6  # axes whose pairs are all planes; of more axes only neighbours are paired
+SAMPLES, STEPS = 10, 11  # of long codes: samples of the prior on a side of their picture, images of a traversal
+STRIP_LINE = 0.94  # where the lines of a prior of one dimension end, in parts of the plot's half height
+MINUS = "\u2212"
+
+
+def planes(code_size: int) -> list[dict]:
+    """The planes of the scatters, the first one first shown: {name, axes}.
+
+    `axes` are the columns of `coordinates` that point to the right and up; one alone for codes of one dimension.
+    """
+    if code_size <= 2:
+        return [{"name": " and ".join(axis_names(code_size)), "axes": list(range(code_size))}]
+    names = axis_names(code_size)
+    n = len(names)
+    if n <= ALL_PAIRS:
+        pairs = list(combinations(range(n), 2))
+    else:
+        pairs = [(min(i, n - 2), min(i, n - 2) + 1) for i in range(0, n, 2)]
+    components = {"name": "the first two principal components", "axes": [n, n + 1]}
+    return [components, *[{"name": f"{names[i]} and {names[j]}", "axes": [i, j]} for i, j in pairs]]
+
+
+def axis_names(code_size: int) -> list[str]:
+    """The names of the axes that the page shows one by one."""
+    digits = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return [f"z{axis}".translate(digits) for axis in range(min(code_size, AXES))]
+
+
+def coordinates(codes: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """What scatters show of `codes` [..., code_size]: [..., k].
+
+    That is the codes themselves, or of long codes the first axes and the principal components, which are the columns of
+    `basis` [code_size, 2]; see `aae.figures.principal_axes`.
+    """
+    if codes.shape[-1] <= 2:
+        return codes
+    return np.concatenate([codes[..., :AXES], codes @ basis.astype(codes.dtype)], axis=-1)
+
+
+def outlined(prior: Prior, limit: float) -> list[dict]:
+    """Lines {label, points} that show where the prior is, on a plot that spans [-limit, limit]."""
+    lines = prior.outline()
+    if prior.dim == 1:
+        ends = [(label, sign * np.abs(points[:, 0]).max()) for label, points in lines for sign in (-1, 1)]
+        signed = [(f"{MINUS}{label}" if label and x < 0 else label, x) for label, x in ends]
+        lines = [(label, np.array([[x, STRIP_LINE * limit], [x, -limit]])) for label, x in signed]
+    return packed_lines(lines)
+
+
+def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
+    """The outline of a long code's prior in the plane of the principal components, where that is one of its own.
+
+    A normal prior looks the same in every plane, so it has none. For others it is the convex hull of projected samples.
+    """
+    if prior.dim <= 2 or isinstance(prior, NormalPrior):
+        return None
+    points = evaluation_sample(prior, 4000, 0, PICTURE) @ basis
+    corners = ConvexHull(points).vertices
+    return packed_lines([("", points[[*corners, corners[0]]])])
+
+
+def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict]:
+    """The lines as JSON has them, in four digits or so."""
+    largest = max(np.abs(points).max() for _, points in lines)
+    decimals = int(3 - np.floor(np.log10(largest)))
+    return [{"label": label, "points": np.round(points, decimals).tolist()} for label, points in lines]
+
+
+def picture_codes(
+    prior: Prior, size: int, reach: float, shape: tuple[int, int], most: int
+) -> dict[str, tuple[np.ndarray, int]]:
+    """kind of picture -> the codes float32 [n, dim] that it decodes, and how many of their images are in a row.
+
+    - `manifold`: a grid over [-reach, reach]² from its upper left, or steps from -reach to reach.
+    - `samples` and `traversals`, of long codes: samples of the prior; for each axis a row of steps from -reach to
+      reach, with the other axes at 0.
+
+    Args:
+        size: the most images on a side.
+        shape: height and width of an image.
+        most: how many images a snapshot's pictures may have in all, if that leaves two on a side.
+    """
+    if prior.dim == 2:
+        rows, columns = grid_shape(side(size, most), *shape)
+        across, up = (np.linspace(-reach, reach, n, dtype=np.float32) for n in (columns, rows))
+        grid = np.meshgrid(up[::-1], across, indexing="ij")
+        return {"manifold": (np.stack([grid[1].ravel(), grid[0].ravel()], axis=1), columns)}
+    if prior.dim == 1:
+        rows, columns = grid_shape(side(min(size, SAMPLES), most), *shape)
+        return {"manifold": (np.linspace(-reach, reach, rows * columns, dtype=np.float32)[:, None], columns)}
+    rows, columns = grid_shape(side(min(size, SAMPLES), most // 2), *shape)
+    samples = evaluation_sample(prior, rows * columns, 0, PICTURE).astype(np.float32)
+    axes = min(prior.dim, AXES)
+    steps = max(2, min(size, STEPS, most // 2 // axes))
+    traversals = np.zeros((axes, steps, prior.dim), np.float32)
+    for axis in range(axes):
+        traversals[axis, :, axis] = np.linspace(-reach, reach, steps)
+    return {"samples": (samples, columns), "traversals": (traversals.reshape(-1, prior.dim), steps)}
+
+
+def side(size: int, most: int) -> int:
+    """`size`, or fewer where its square is more than `most`; at least two."""
+    return max(2, min(size, int(most**0.5)))
