@@ -21,7 +21,6 @@ PLOTS = Path("results/plots")
 REPORT = Path("report")
 
 
-
 def run_name(model: str, seed: int) -> str:
     """The folder or file stem of a run, for example `aae-0`."""
     return f"{model}-{seed}"
