@@ -13,7 +13,7 @@ import torch
 from aae.data import ARRAYS, Dataset, save_dataset
 from aae.idx import read_idx_folder
 from aae.models import Recipe, build_model, kind_name, to_inputs
-from aae.snapshots import load_snapshot, save_snapshot
+from aae.snapshots import Metadata, load_snapshot, save_snapshot
 from pipeline.params import load_params
 from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
 from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
@@ -77,7 +77,8 @@ def train(recipe: Recipe, seed: int, data: Dataset) -> None:
     for epoch in range(EPOCHS + 1):
         codes.append(model.encoder(x).detach().numpy().copy())
         if epoch % SNAPSHOT_EVERY == 0:
-            save_snapshot(SNAPSHOTS / run, epoch, model)
+            metadata = Metadata(recipe.prior(2, data.classes), data.shape, data.class_names)
+            save_snapshot(SNAPSHOTS / run, epoch, model, metadata)
         for _ in range(10):
             optimiser.zero_grad()
             torch.nn.functional.binary_cross_entropy_with_logits(model.decode(model.encode(x)), x).backward()
