@@ -50,6 +50,7 @@ class Stream(IntEnum):
     EVALUATION = 5
     PENALTY = 7
     MASK = 8
+    SAMPLE = 10
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------
