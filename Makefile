@@ -74,7 +74,7 @@ lint: env      ## style, imports and common mistakes
 
 lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyproject.toml
 	$(VENV)/bin/pip install -q pip-tools
-	pip-compile -q --extra dev --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
+	pip-compile -q --all-extras --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
 		--no-annotate --no-header -o requirements.txt pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.txt
 

@@ -27,7 +27,7 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline.extension import source_digest  # noqa: E402  (the build's path does not hold the project)
+from aae.source_digest import source_digest  # noqa: E402  (the build's path does not hold the project)
 
 # Contraction and fast-math would change the random numbers; errno and traps only keep loops from vectorising.
 FLAGS = ["-O3", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]

@@ -49,9 +49,9 @@ def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample,
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
-    outputs = encoder_outputs(model, test.images)
+    outputs = forward(model.encoder, test.images, sparse_inputs=True)
     codes_of_test = model.codes(outputs, noise)
-    codes_of_train = model.codes(encoder_outputs(model, train.images), train_noise)
+    codes_of_train = model.codes(forward(model.encoder, train.images, sparse_inputs=True), train_noise)
     metrics, of_train, of_sample = {}, {}, {}
     for suffix, codes in codes_of_test.items():
         test_codes, train_codes = checked(codes), checked(codes_of_train[suffix])
@@ -66,11 +66,6 @@ def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample,
         codes = codes_of_test[model.aggregated]
         metrics["discriminator"] = discriminator_metrics(model, codes, test.labels, prior, seed=seed)
     return metrics | {"train": of_train, "train_sample": of_sample}
-
-
-def encoder_outputs(model: Autoencoder, images: Tensor) -> Tensor:
-    """The encoder's outputs [n, outputs] for `images`, a part at a time: hidden layers of all would fill the memory."""
-    return torch.cat([forward(model.encoder, part, sparse_inputs=True) for part in images.split(10_000)])
 
 
 def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict:

@@ -6,9 +6,9 @@ Parameters count as the nearest float32. What a sample is made of stands in csrc
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import aae_native
 import numpy as np
@@ -29,6 +29,11 @@ class Prior(ABC):
     def native(self) -> aae_native.Prior:
         """The prior as the native kernels take it."""
         return aae_native.Prior(self.kind, self.dim, self.classes, self.parameters)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Its kind and parameters, which `make_prior` takes: strings and numbers, for JSON."""
+        return {"kind": self.kind} | asdict(self)
 
     @property
     @abstractmethod
@@ -193,6 +198,14 @@ class SwissRollPrior(Prior):
         position = np.linspace(0, 1, 361)
         angle = 2 * math.pi * self.turns * position
         return [("", self.radius * position[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))]
+
+
+def make_prior(kind: str, **parameters: Any) -> Prior:
+    """The prior of this kind, such as `normal`. Raises TypeError or ValueError for another kind or other parameters."""
+    kinds = {each.kind: each for each in Prior.__subclasses__()}
+    if kind not in kinds:
+        raise ValueError(f"make_prior: kind must be one of {', '.join(kinds)}, got {kind}")
+    return kinds[kind](**parameters)
 
 
 def _check_int(prior, name, high=2**31 - 1):

@@ -1,7 +1,14 @@
-"""Snapshots: a model's weights at an epoch, one safetensors file each, that say themselves what they hold."""
+"""Snapshots: a model's weights at an epoch, one safetensors file each, that say themselves what they hold.
+
+The header of a file holds one entry, `config`: the model's kind and sizes, the prior that it was trained for, the shape
+of its images and the names of the classes, as JSON. `config.json` beside the files holds the same.
+"""
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,30 +17,54 @@ from safetensors.torch import save
 from aae.errors import InputError
 from aae.files import write_whole
 from aae.models import Autoencoder, find_kind, kind_name
+from aae.priors import Prior, make_prior
 
 
-def save_snapshot(folder: Path, epoch: int, model: Autoencoder) -> Path:
-    """Writes `model` as snapshot `epoch` of the run in `folder`, with its layer sizes in the file's header."""
+@dataclass(frozen=True)
+class Metadata:
+    """What a model was trained for: `image_shape` is height, width and channels; `class_names` are those of the labels
+    0, 1, ...
+    """
+
+    prior: Prior
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+
+def save_snapshot(folder: Path, epoch: int, model: Autoencoder, metadata: Metadata) -> Path:
+    """Writes `model` as snapshot `epoch` of the run in `folder`, and `config.json`; returns the snapshot's path."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # One entry, because safetensors writes several in an order that changes from call to call.
-    header = {"model": json.dumps({"name": kind_name(type(model))} | model.sizes)}
+    config = to_config(model, metadata)
     path = folder / f"{epoch:03d}.safetensors"
-    write_whole(path, save(weights, header))
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    write_whole(path, save(weights, {"config": json.dumps(config)}))
+    write_whole(folder / "config.json", (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     return path
 
 
 def load_snapshot(path: Path) -> Autoencoder:
     """The model in the file `path`, on the CPU, in evaluation mode."""
+    return load_with_metadata(path)[0]
+
+
+def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
+    """The model in the file `path`, as `load_snapshot` gives it, and what it was trained for."""
     try:
         with safe_open(path, framework="pt") as file:
-            sizes = json.loads(file.metadata()["model"])
+            header = file.metadata() or {}
+            if "config" not in header:
+                raise ValueError("its header has no config")
+            config = json.loads(header["config"])
+            metadata = from_config(config)
             with torch.device("meta"):
-                model = find_kind(sizes.pop("name"))(**sizes)
+                model = find_kind(config["kind"])(**config["sizes"])
+            if math.prod(metadata.image_shape) != model.pixels:
+                raise ValueError(f"images of shape {metadata.image_shape} have not the model's {model.pixels} pixels")
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, assign=True)  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = f"its config has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise InputError(f"{path}: not a readable snapshot ({reason}); `dvc repro` makes it again") from None
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False), metadata
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
@@ -42,3 +73,21 @@ def list_snapshots(folder: Path) -> dict[int, Path]:
     if not paths:
         raise InputError(f"{folder}: no snapshots (needed 000.safetensors and later); `dvc repro` makes them")
     return dict(sorted(paths.items()))
+
+
+def to_config(model: Autoencoder, metadata: Metadata) -> dict[str, Any]:
+    """What JSON holds of the model and its metadata."""
+    return {
+        "kind": kind_name(type(model)),
+        "sizes": model.sizes,
+        "prior": metadata.prior.description,
+        "image_shape": list(metadata.image_shape),
+        "class_names": list(metadata.class_names),
+    }
+
+
+def from_config(config: dict[str, Any]) -> Metadata:
+    """The metadata in what `to_config` made. Raises KeyError, TypeError or ValueError for anything else."""
+    height, width, channels = map(int, config["image_shape"])
+    names = tuple(map(str, config["class_names"]))
+    return Metadata(make_prior(**config["prior"]), (height, width, channels), names)

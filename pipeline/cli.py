@@ -1,11 +1,10 @@
 """What every stage's command line shares."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aae.errors import InputError
+from aae.errors import InputError, told_in_one_line
 
 if TYPE_CHECKING:  # the first stages must start where the native extension is missing, which these import
     from aae.models import Recipe
@@ -14,16 +13,8 @@ if TYPE_CHECKING:  # the first stages must start where the native extension is m
 
 def run_stage(main: Callable[[], None]) -> None:
     """Runs `main`; bad input, a file that the system refuses, or Ctrl-C ends it with one line and exit status 1."""
-    try:
+    with told_in_one_line():
         main()
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.filename is None:
-            raise
-        sys.exit(f"error: {error.filename}: {error.strerror}")
-    except KeyboardInterrupt:
-        sys.exit("error: interrupted")
 
 
 def run_arguments(params: "Params") -> tuple["Recipe", int]:

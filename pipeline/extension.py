@@ -4,21 +4,11 @@ Experiments run in checkouts of their own and share one build, so what counts is
 and not their dates. setup.py embeds the same digest that this module compares with.
 """
 
-import hashlib
 from pathlib import Path
 
+from aae.source_digest import source_digest
+
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def source_digest(root: Path = ROOT) -> str:
-    """SHA-256 over the names and contents of setup.py and the sources in csrc/, as 64 hex digits."""
-    sources = [path for path in (root / "csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu"}]
-    digest = hashlib.sha256()
-    for path in sorted([root / "setup.py", *sources], key=lambda path: path.relative_to(root).as_posix()):
-        name, content = path.relative_to(root).as_posix().encode(), path.read_bytes()
-        digest.update(b"%d %s %d\n" % (len(name), name, len(content)))
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def check_extension(root: Path = ROOT) -> None:

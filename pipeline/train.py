@@ -23,7 +23,7 @@ from aae.errors import Diverged, InputError
 from aae.files import write_whole
 from aae.machine import describe_machine
 from aae.models import Recipe, build_model, kind_name, to_inputs
-from aae.snapshots import list_snapshots, save_snapshot
+from aae.snapshots import Metadata, list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
@@ -54,7 +54,8 @@ def main() -> None:
     scratch = scratch_folder(recipe.name, seed, params, dataset, device)
     run = run_name(recipe.name, seed)
     test_images = to_inputs(dataset.test_images).to(device)
-    epochs = train(trainer, run, params, iterations, test_images, scratch)
+    metadata = Metadata(recipe.prior(params.code_size, dataset.classes), dataset.shape, dataset.class_names)
+    epochs = train(trainer, run, metadata, params, iterations, test_images, scratch)
     write_timing(run, params, device, iterations, epochs)
     remove_checkpoints(scratch)  # first: none may be left once the snapshots that belong to it are gone
     shutil.rmtree(scratch)
@@ -63,7 +64,13 @@ def main() -> None:
 
 
 def train(
-    trainer: Trainer, run: str, params: Params, iterations: int, test_images: torch.Tensor, scratch: Path
+    trainer: Trainer,
+    run: str,
+    metadata: Metadata,
+    params: Params,
+    iterations: int,
+    test_images: torch.Tensor,
+    scratch: Path,
 ) -> list[tuple[float, int]]:
     """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds and the threads of each.
 
@@ -78,7 +85,7 @@ def train(
         history, epochs, spent = (checkpoint.notes[key] for key in ("history", "epochs", "spent"))
         print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
     else:
-        save_snapshot(scratch / "snapshots", 0, trainer.published())
+        save_snapshot(scratch / "snapshots", 0, trainer.published(), metadata)
         save_outputs(scratch, 0, trainer, test_images)
     shutil.rmtree(SNAPSHOTS / run, ignore_errors=True)
     for epoch, path in list_snapshots(scratch / "snapshots").items():
@@ -126,7 +133,7 @@ def train(
             log_epoch(live, epoch, losses)
             progress.set_postfix({"epoch": epoch} | {key: f"{value:.3f}" for key, value in losses.items()})
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
-                publish(save_snapshot(scratch / "snapshots", epoch, trainer.published()), run)
+                publish(save_snapshot(scratch / "snapshots", epoch, trainer.published(), metadata), run)
                 save(0.0)
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
@@ -142,10 +149,11 @@ def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch
 
 
 def publish(snapshot: Path, run: str) -> None:
-    """Copies a snapshot from the scratch folder to the run's results."""
+    """Copies a snapshot and `config.json` from the scratch folder to the run's results."""
     folder = SNAPSHOTS / run
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(snapshot, folder / snapshot.name)
+    for name in (snapshot.name, "config.json"):
+        shutil.copyfile(snapshot.with_name(name), folder / name)
 
 
 def chosen_device() -> torch.device:

@@ -36,9 +36,10 @@ from aae.page_data import (
 from aae.page_views import coordinates, outlined, picture_codes, planes
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 from aae.readers.idx import read_idx_folder
-from aae.snapshots import save_snapshot
+from aae.snapshots import Metadata, save_snapshot
 
 ROOT = Path(__file__).parents[2]
+NAMES = tuple("0123456789")
 
 
 @given(
@@ -174,7 +175,7 @@ def test_manifolds_are_the_same_with_any_instruction_set_and_threads_of_pytorch(
     """Its ranges, products and sigmoids differ between these two."""
     model = build_model("vae", 0, pixels=784, code_size=2, encoder_widths=[8], decoder_widths=[512])
     model.requires_grad_(False).decoder[2].weight.mul_(30)  # strokes and background, as of a trained model
-    path = save_snapshot(tmp_path, 0, model)
+    path = save_snapshot(tmp_path, 0, model, Metadata(NormalPrior(2), (28, 28, 1), NAMES))
     digests = set()
     for capability, threads in (("default", "1"), ("avx2", "2")):
         environment = os.environ | {"ATEN_CPU_CAPABILITY": capability, "OMP_NUM_THREADS": threads}
@@ -219,7 +220,10 @@ def runs(
         model = build_model(kind, 0, **sizes, **extra)
         if images is not None:
             train_decoder(model, images)
-        snapshots = dict.fromkeys(range(0, epochs + 1, 10), save_snapshot(folder / name, 0, model))
+        snapshots = dict.fromkeys(
+            range(0, epochs + 1, 10),
+            save_snapshot(folder / name, 0, model, Metadata(NormalPrior(code_size), (1, pixels, 1), NAMES)),
+        )
         for seed in range(seeds):
             made.append(
                 SimpleNamespace(recipe=recipe, seed=seed, name=f"{name}-{seed}", codes=outputs, snapshots=snapshots)
@@ -317,9 +321,8 @@ def test_a_picture_has_no_more_pixels_on_a_side_than_webp_allows():
 
 
 def test_a_picture_of_every_place(tmp_path):
-    path = save_snapshot(
-        tmp_path, 0, build_model("vae", 0, pixels=40, code_size=2, encoder_widths=[2], decoder_widths=[8])
-    )
+    model = build_model("vae", 0, pixels=40, code_size=2, encoder_widths=[2], decoder_widths=[8])
+    path = save_snapshot(tmp_path, 0, model, Metadata(NormalPrior(2), (8, 5, 1), NAMES))
     codes = np.zeros((21, 2), np.float32)
     pictures = pack_decoded([(path, codes, 7)] * 3, (8, 5))
     assert [Image.open(BytesIO(picture)).size for picture in pictures] == [(35, 24)] * 3

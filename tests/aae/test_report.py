@@ -15,7 +15,7 @@ from aae.models import Recipe, build_model, find_kind
 from aae.report import PAGE, render_markdown, render_page
 from aae.results import COLOURS, Results, Run
 from aae.settings import AdamSettings, NormalSettings, SwissRollSettings, UniformSettings
-from aae.snapshots import save_snapshot
+from aae.snapshots import Metadata, save_snapshot
 from tests.aae.test_figures import BLIND, oklab
 
 EPOCHS = [0, 10, 20]
@@ -86,6 +86,7 @@ def run(tmp_path_factory):
         kind, sizes = "vae" if recipe is VAE else "aae", recipe.sizes(30, code_size, 10)
         outputs = 2 * code_size if recipe is VAE else code_size
         folder = tmp_path_factory.mktemp("snapshots")
+        metadata = Metadata(recipe.prior(code_size, 10), (6, 5, 1), tuple("0123456789"))
         picture = io.BytesIO()
         Image.new("L", (8, 6)).save(picture, "PNG")
         return Run(
@@ -97,7 +98,7 @@ def run(tmp_path_factory):
             history={key: [(e, 1 / e) for e in range(1, 21)] for key in ["reconstruction", *losses]},
             timing={"seconds": 100.0 + seed, "device": "a processor", "torch": "2.13"},
             codes=np.random.default_rng(seed).standard_normal((21, 40, outputs)).astype("float32"),
-            snapshots={e: save_snapshot(folder, e, build_model(kind, seed + e, **sizes)) for e in EPOCHS},
+            snapshots={e: save_snapshot(folder, e, build_model(kind, seed + e, **sizes), metadata) for e in EPOCHS},
             figures=dict.fromkeys(("scatter", "manifold"), picture.getvalue()),
         )
 

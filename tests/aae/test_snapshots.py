@@ -5,7 +5,10 @@ import torch
 
 from aae.errors import InputError
 from aae.models import build_model
-from aae.snapshots import list_snapshots, load_snapshot, save_snapshot
+from aae.priors import NormalPrior
+from aae.snapshots import Metadata, list_snapshots, load_snapshot, load_with_metadata, save_snapshot
+
+METADATA = Metadata(NormalPrior(2, 1.5), (3, 2, 1), ("nought", "één"))
 
 
 def small(name):
@@ -16,8 +19,9 @@ def small(name):
 @pytest.mark.parametrize("name", ["aae", "vae"])
 def test_round_trip(tmp_path, name):
     model = small(name)
-    save_snapshot(tmp_path / "run", 7, model)
-    loaded = load_snapshot(tmp_path / "run" / "007.safetensors")
+    save_snapshot(tmp_path / "run", 7, model, METADATA)
+    loaded, metadata = load_with_metadata(tmp_path / "run" / "007.safetensors")
+    assert metadata == METADATA
     assert type(loaded) is type(model)
     assert loaded.sizes == model.sizes
     assert not loaded.training
@@ -27,20 +31,20 @@ def test_round_trip(tmp_path, name):
 
 def test_same_weights_same_bytes(tmp_path):
     for folder in ("a", "b"):
-        save_snapshot(tmp_path / folder, 0, small("aae"))
+        save_snapshot(tmp_path / folder, 0, small("aae"), METADATA)
     a, b = ((tmp_path / folder / "000.safetensors").read_bytes() for folder in ("a", "b"))
     assert a == b
 
 
 def test_listed_by_epoch(tmp_path):
     for epoch in (1000, 20, 0):
-        save_snapshot(tmp_path, epoch, small("vae"))
+        save_snapshot(tmp_path, epoch, small("vae"), METADATA)
     assert list(list_snapshots(tmp_path)) == [0, 20, 1000]
 
 
 @pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:100], lambda c: b"x" * 200, lambda c: c[:-4]])
 def test_damaged_files(tmp_path, damage):
-    save_snapshot(tmp_path, 0, small("aae"))
+    save_snapshot(tmp_path, 0, small("aae"), METADATA)
     path = tmp_path / "000.safetensors"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=r"000\.safetensors: not a readable snapshot") as error:

@@ -13,7 +13,7 @@ import torch
 from aae.data import ARRAYS, Dataset, save_dataset
 from aae.models import Recipe, build_model, kind_name, to_inputs
 from aae.readers.idx import read_idx_folder
-from aae.snapshots import save_snapshot
+from aae.snapshots import Metadata, save_snapshot
 from pipeline.params import load_params
 from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
 from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
@@ -68,11 +68,12 @@ def train(recipe: Recipe, seed: int, data: Dataset, code_size: int) -> None:
     x, run = to_inputs(data.test_images), run_name(recipe.name, seed)
     model = build_model(kind_name(recipe.kind), seed, **recipe.sizes(data.pixels, code_size, data.classes))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    metadata = Metadata(recipe.prior(code_size, data.classes), data.shape, data.class_names)
     codes = []
     for epoch in range(EPOCHS + 1):
         codes.append(model.encoder(x).detach().numpy().copy())
         if epoch % SNAPSHOT_EVERY == 0:
-            save_snapshot(SNAPSHOTS / run, epoch, model)
+            save_snapshot(SNAPSHOTS / run, epoch, model, metadata)
         for _ in range(10):
             optimiser.zero_grad()
             torch.nn.functional.binary_cross_entropy_with_logits(model.decode(model.encode(x)), x).backward()

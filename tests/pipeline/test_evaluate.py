@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from aae.snapshots import load_snapshot, save_snapshot
+from aae.snapshots import load_snapshot, load_with_metadata, save_snapshot
 from aae.summary import flatten
 from pipeline import evaluate, render
 from tests.pipeline.tiny_runs import EPOCHS, RUNS, failure, load, load_rows
@@ -85,9 +85,9 @@ def test_the_numbers_are_those_of_the_test_images(workspace):
 
 def test_a_diverged_snapshot_is_named(fresh):
     path = Path("results/snapshots/aae-0/002.safetensors")
-    model = load_snapshot(path)
+    model, metadata = load_with_metadata(path)
     model.encoder[0].weight.fill_(float("nan"))
-    save_snapshot(path.parent, 2, model)
+    save_snapshot(path.parent, 2, model, metadata)
     run = ["--model", "aae", "--seed", "0"]
     assert failure(evaluate, *run) == f"error: {path}: 40 of 40 codes are not finite: the training diverged"
     assert "results/snapshots/aae-0: some codes are not finite" in failure(render, *run)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from aae.errors import InputError
-from pipeline.extension import ROOT, check_extension, source_digest
+from aae.source_digest import source_digest
+from pipeline.extension import ROOT, check_extension
 
 
 @pytest.fixture

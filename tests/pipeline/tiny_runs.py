@@ -11,7 +11,7 @@ import pytest
 from aae.backprop_cpu import forward
 from aae.data import Dataset, save_dataset
 from aae.models import build_model, kind_name, to_inputs
-from aae.snapshots import save_snapshot
+from aae.snapshots import Metadata, save_snapshot
 from pipeline import evaluate, floor, render, report, summarize, train
 from pipeline.cli import run_stage
 from pipeline.params import load_params
@@ -74,8 +74,9 @@ def write_inputs(
         run = f"{recipe.name}-{seed}"
         sizes = recipe.sizes(data.pixels, code_size, data.classes)
         models = [build_model(kind_name(recipe.kind), 10 * seed + epoch, **sizes) for epoch in range(5)]
+        metadata = Metadata(recipe.prior(code_size, data.classes), data.shape, data.class_names)
         for epoch in EPOCHS:
-            save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch])
+            save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch], metadata)
         Path("results/codes").mkdir(exist_ok=True)
         codes = [forward(model.requires_grad_(False).encoder, to_inputs(images[20:])).numpy() for model in models]
         np.save(f"results/codes/{run}.npy", np.stack(codes))

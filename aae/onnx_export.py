@@ -1,0 +1,83 @@
+"""A trained model as ONNX, for programs without PyTorch."""
+
+import io
+import json
+
+import torch
+from torch import Tensor, nn
+
+from aae.errors import InputError
+from aae.models import Autoencoder
+from aae.snapshots import Metadata, to_config
+from aae.trained import TrainedModel
+
+
+class Exported(nn.Module):
+    """What is exported: with arrays in and out as `TrainedModel` has them, in float32."""
+
+    def __init__(self, network: Autoencoder, shape: tuple[int, ...]):
+        super().__init__()
+        self.network, self.shape = network, shape
+
+    def decoded(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
+        logits = self.network.decoder(self.network.decoder_inputs(codes, outputs))
+        return logits.sigmoid().unflatten(1, self.shape)
+
+
+class Encoder(Exported):
+    inputs, outputs = "images", ("codes",)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.encode(images.flatten(1))
+
+
+class Decoder(Exported):
+    inputs, outputs = "codes", ("images",)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.decoded(codes)
+
+
+class Both(Exported):
+    inputs, outputs = "images", ("codes", "reconstructions")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = self.network.encoder(images.flatten(1))
+        codes = self.network.pictured_codes(outputs)
+        return codes, self.decoded(codes, outputs)
+
+
+PARTS = {"encoder": Encoder, "decoder": Decoder, "both": Both}
+
+
+def to_onnx(model: TrainedModel, part: str) -> bytes:
+    """The content of an ONNX file with a `part` of the model, one of PARTS, for any number of rows.
+
+    `images` and `reconstructions` are float32 in [0, 1], [batch, height, width, channels], or [batch, height, width]
+    for one channel; `codes` are float32 [batch, code_size]. The metadata property `config` is what a snapshot's header
+    holds. The numbers are those of PyTorch's products, which may differ from `TrainedModel`'s in the last bits.
+    Raises InputError where the packages are missing that PyTorch's exporter needs.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f"the package {error.name} is missing, which ONNX needs; `pip install 'aae[onnx]'`") from None
+    network = model.network
+    shape = model.image_shape if model.image_shape[2] > 1 else model.image_shape[:2]
+    exported = PARTS[part](network, shape).eval()
+    example = torch.zeros(2, model.code_size) if part == "decoder" else torch.zeros(2, *shape)
+    program = torch.onnx.export(
+        exported,
+        (example,),
+        input_names=[exported.inputs],
+        output_names=list(exported.outputs),
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        verbose=False,
+    )
+    metadata = Metadata(model.prior, model.image_shape, model.class_names)
+    program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
+    content = io.BytesIO()
+    program.save(content)
+    return content.getvalue()
