@@ -9,6 +9,14 @@ skip the pixels that are 0.
 from collections.abc import Sequence
 from itertools import pairwise
 
+from torch import nn
+
+
+def layer_sizes(network: nn.Sequential) -> list[int]:
+    """The numbers of inputs and of every linear layer's outputs."""
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    return [layers[0].in_features, *(layer.out_features for layer in layers)]
+
 
 def autoencoder_flops(encoder: Sequence[int], decoder: Sequence[int]) -> int:
     """Of one row, forward and backward through both; the images need no gradient."""

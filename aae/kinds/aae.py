@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.flops import autoencoder_flops, forward, input_gradients, weight_gradients
+from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.models import Autoencoder, LossChart, mlp
 from aae.ops import Stream, assemble_discriminator_batch
 from aae.priors import Prior
@@ -105,9 +105,7 @@ class AAE(Autoencoder):
         )
 
     def iteration_flops(self, settings: AAESettings, batch_size: int) -> int:
-        encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
-        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
-        discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]
+        encoder, decoder, discriminator = map(layer_sizes, (self.encoder, self.decoder, self.discriminator))
         discriminator_step = batch_size // 2 * forward(encoder) + batch_size * (
             forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.flops import autoencoder_flops, forward, input_gradients, weight_gradients
+from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import AAE
 from aae.ops import Stream, assemble_discriminator_batch, sample_prior
 from aae.priors import NormalPrior, Prior, UniformPrior
@@ -62,9 +62,7 @@ class JointAAE(AAE):
         return JointAAETrainer(self, images, labels if settings.labels else None, prior, settings, **training)
 
     def iteration_flops(self, settings: JointAAESettings, batch_size: int) -> int:
-        encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size]
-        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
-        discriminator = [self.code_size + self.label_classes, *self.sizes["discriminator_widths"], 1]
+        encoder, decoder, discriminator = map(layer_sizes, (self.encoder, self.decoder, self.discriminator))
         rows = 2 * settings.recent_codes + 2 * min(batch_size, settings.recent_codes)  # with those of the penalty
         training = forward(discriminator) + weight_gradients(discriminator) + input_gradients(discriminator)
         to_codes = forward(discriminator) + input_gradients(discriminator, to_inputs=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from aae.flops import autoencoder_flops
+from aae.flops import autoencoder_flops, layer_sizes
 from aae.models import Autoencoder, CodesKind, LossChart
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior
@@ -75,9 +75,7 @@ class VAE(Autoencoder):
         return VAETrainer(self, images, prior, autoencoder=settings.autoencoder, **training)
 
     def iteration_flops(self, settings: VAESettings, batch_size: int) -> int:
-        encoder = [self.pixels, *self.sizes["encoder_widths"], 2 * self.code_size]
-        decoder = [self.code_size, *self.sizes["decoder_widths"], self.pixels]
-        return batch_size * autoencoder_flops(encoder, decoder)
+        return batch_size * autoencoder_flops(layer_sizes(self.encoder), layer_sizes(self.decoder))
 
 
 class VAETrainer(Trainer):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
-from aae.flops import autoencoder_flops
+from aae.flops import autoencoder_flops, layer_sizes
 from aae.models import Autoencoder, LossChart
 from aae.ops import Stream
 from aae.priors import NormalPrior, Prior
@@ -63,8 +63,7 @@ class Toy(Autoencoder):
         return ToyTrainer(self, images, settings, **training)
 
     def iteration_flops(self, settings: ToySettings, batch_size: int) -> int:
-        encoder = [self.pixels, *self.sizes["encoder_widths"], self.code_size + 1]
-        return batch_size * autoencoder_flops(encoder, [self.code_size + 1, *self.sizes["decoder_widths"], self.pixels])
+        return batch_size * autoencoder_flops(layer_sizes(self.encoder), layer_sizes(self.decoder))
 
 
 class ToyTrainer(Trainer):
