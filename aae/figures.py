@@ -190,6 +190,7 @@ def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtit
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-edge, edge, -edge, edge), aspect="auto")
     if not view.is_line and height != width:
         axes.set_box_aspect(height / width)  # images keep their shape, and the axes have two scales
+        axes.set_anchor("N")  # below the heading
     axes.set_xlabel(view.names[0])
     if view.is_line:
         axes.set_yticks([])

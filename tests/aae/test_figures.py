@@ -264,7 +264,9 @@ def test_images_of_any_size(shape):
     rows, columns = (np.flatnonzero(grey.sum(axis=axis) > 50) for axis in (1, 0))  # more than of the axes' numbers
     for places, side in ((rows, shape[0]), (columns, shape[1])):
         assert np.ptp(places) + 1 == pytest.approx(PLOT / 3 * side / max(shape), abs=2)
-        assert (places.min() + places.max()) / 2 == pytest.approx(PLOT / 2, abs=1.5)
+    sheet = PLOT * shape[0] / max(shape)  # the height of all
+    assert (rows.min() + rows.max()) / 2 == pytest.approx(sheet / 2, abs=1.5)
+    assert (columns.min() + columns.max()) / 2 == pytest.approx(PLOT / 2, abs=1.5)
     assert grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].all()
 
 
