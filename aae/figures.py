@@ -31,6 +31,7 @@ from aae.priors import Prior
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
 LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
+LINE_HEIGHT = 14  # pixels of text
 LONGEST_NAME = 20  # characters of a label's name
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
@@ -183,7 +184,7 @@ def scatter(
         draw_plane(axes, view)
         if labels is not None:
             draw_colour_bar(figure, names)
-            draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
+            draw_label_centres(axes, points, labels, names, pixel=2 * view.limit / PLOT)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
     # In a random order no label is drawn above another where the images are in the order of their labels.
     order = np.random.default_rng(0).permutation(len(points))
@@ -297,15 +298,23 @@ def text_width(text: str) -> int:
     return round(width * DPI / 72)
 
 
-def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], apart: float) -> None:
-    """The name of each label at the median of its points [n, 2], unless another's median lies within `apart`."""
-    centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
+def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], pixel: float) -> None:
+    """The name of each label at the median of its points [n, 2], unless another's would touch it.
+
+    `pixel` is the side of a pixel in units of the code.
+    """
+    centres = {label: np.median(points[labels == label], axis=0) / pixel for label in np.unique(labels)}
+    widths = {label: max(text_width(names[label]), LINE_HEIGHT) for label in centres}
+
+    def touch(label: int, other: int) -> bool:
+        across, up = np.abs(centres[label] - centres[other])
+        return across < (widths[label] + widths[other]) / 2 and up < LINE_HEIGHT
+
     for label, centre in centres.items():
-        others = [other for key, other in centres.items() if key != label]
-        if all(np.linalg.norm(centre - other) > apart for other in others):
+        if not any(touch(label, other) for other in centres if other != label):
             size = 12 if len(names[label]) <= 2 else 9
             font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
-            axes.text(*centre, names[label], clip_on=True, path_effects=HALO, **font)
+            axes.text(*(centre * pixel), names[label], clip_on=True, path_effects=HALO, **font)
 
 
 def strip_offsets(n: int) -> np.ndarray:
