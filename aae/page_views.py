@@ -17,7 +17,6 @@ AXES = 16  # axes of a long code that the page shows one by one
 ALL_PAIRS = 6  # axes whose pairs are all planes; of more axes only neighbours are paired
 SAMPLES, STEPS = 10, 11  # of long codes: samples of the prior on a side of their picture, images of a traversal
 STRIP_LINE = 0.94  # where the lines of a prior of one dimension end, in parts of the plot's half height
-MINUS = "\u2212"
 
 
 def planes(code_size: int) -> list[dict]:
@@ -59,8 +58,9 @@ def outlined(prior: Prior, limit: float) -> list[dict]:
     lines = prior.outline()
     if prior.dim == 1:
         ends = [(label, sign * np.abs(points[:, 0]).max()) for label, points in lines for sign in (-1, 1)]
-        signed = [(f"{MINUS}{label}" if label and x < 0 else label, x) for label, x in ends]
-        lines = [(label, np.array([[x, STRIP_LINE * limit], [x, -limit]])) for label, x in signed]
+        up = STRIP_LINE * limit
+        # On the left, where the labels' names are, the lines have no names.
+        lines = [(label if x > 0 else "", np.array([[x, up], [x, -limit]])) for label, x in ends]
     return packed_lines(lines)
 
 
