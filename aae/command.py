@@ -6,6 +6,7 @@ What is imported here is light, so that `aae --help` is quick; each command impo
 import argparse
 import csv
 import io
+import math
 import os
 import re
 import sys
@@ -300,7 +301,7 @@ def parse_code(text: str, model: "TrainedModel", option: str) -> list[float]:
         code = [float(number) for number in text.split(",")]
     except ValueError:
         code = []
-    if len(code) != model.code_size:
+    if len(code) != model.code_size or not all(map(math.isfinite, code)):
         example = ",".join(["0.5", "-1.2", "0.3"][: min(model.code_size, 3)]) + (",..." if model.code_size > 3 else "")
         classes = "" if option == "--at" else f", or a class ({', '.join(model.class_names)})"
         raise InputError(
