@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from aae.errors import InputError, told_in_one_line
 
@@ -56,7 +56,7 @@ def main() -> None:
 class Parser(argparse.ArgumentParser):
     """argparse's, but a mistake is one line, without the usage before it."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
 
 
