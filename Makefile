@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
+.PHONY: help env repro study test coverage test-clang sanitize sanitize-threads bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -33,6 +33,9 @@ study: env     ## the experiment over five seeds; trains only the runs that are 
 
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
+
+coverage: env  ## the test suite, and how much of aae/ and pipeline/ it runs; fails below 90 %
+	pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
 	AAE_SANITIZE=address AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
@@ -65,9 +68,12 @@ bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 gpu-check:     ## on a machine with a GPU: its tests, trainings and benchmarks, and docs/gpu.md; needs no DVC
 	$(PYTHON) tests/benchmarks/gpu_check.py
 
-lint: env      ## style, imports and common mistakes
+lint: env      ## style, types and spelling: ruff, clang-format, codespell, mypy
 	ruff check .
 	ruff format --check .
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs clang-format --dry-run --Werror
+	codespell
+	mypy
 
 lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyproject.toml
 	$(VENV)/bin/pip install -q pip-tools
