@@ -23,7 +23,10 @@ def test_the_citation_is_of_this_version():
 
 
 def test_every_requirement_is_locked():
-    needed = [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]
+    needed = [
+        *PROJECT["dependencies"],
+        *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
+    ]
     names = {re.match(r"[\w.-]+", each)[0].lower().replace("_", "-").replace(".", "-") for each in needed}
     locked = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
     # A requirement of the project on itself, "aae[pipeline]", asks for another of its extras.
