@@ -9,6 +9,7 @@ every such plane, is drawn as circles of its standard deviations, another as sam
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -143,7 +144,7 @@ def scatter(codes: np.ndarray, labels: np.ndarray, view: View, *, title: str, su
         draw_colour_bar(figure, view.classes)
         draw_label_centres(axes, points, labels, apart=0.04 * view.limit)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
-    axes.scatter(*points.T, c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], c=label_colours(view.classes)[labels], s=5, alpha=0.8, linewidths=0)
     if outside:
         note = f"{outside:,} of {len(codes):,} codes lie outside"
         axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
@@ -181,12 +182,12 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 
 def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT) -> tuple[Figure, Axes]:
     """A figure with a heading and axes of PLOT x `height` pixels."""
-    size = np.array([LEFT + PLOT + RIGHT, BOTTOM + height + TOP])
-    figure = Figure(figsize=size / DPI, dpi=DPI)
+    across, up = LEFT + PLOT + RIGHT, BOTTOM + height + TOP
+    figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
     top = BOTTOM + height
-    figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
-    figure.text(*(LEFT + PLOT, top + 34) / size, f"epoch {epoch}", fontsize=12, ha="right")
-    figure.text(*(LEFT, top + 13) / size, subtitle, color=FAINT)
+    figure.text(LEFT / across, (top + 34) / up, title, fontsize=12, fontweight="bold")
+    figure.text((LEFT + PLOT) / across, (top + 34) / up, f"epoch {epoch}", fontsize=12, ha="right")
+    figure.text(LEFT / across, (top + 13) / up, subtitle, color=FAINT)
     return figure, pixel_axes(figure, LEFT, BOTTOM, PLOT, height)
 
 
@@ -200,7 +201,7 @@ def draw_plane(axes: Axes, view: View) -> None:
     """The prior's 1, 2 and 3 standard deviations around its mean, or its samples."""
     axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
     if isinstance(view.prior, np.ndarray):
-        axes.scatter(*view.prior.T, color=LINE, s=5, linewidths=0)
+        axes.scatter(view.prior[:, 0], view.prior[:, 1], color=LINE, s=5, linewidths=0)
         return
     for k in (1, 2, 3):
         radius = k * view.prior
@@ -237,8 +238,8 @@ def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, apart
     for label, centre in centres.items():
         others = [other for key, other in centres.items() if key != label]
         if all(np.linalg.norm(centre - other) > apart for other in others):
-            font = {"fontsize": 12, "fontweight": "bold", "ha": "center", "va": "center"}
-            axes.text(*centre, str(label), clip_on=True, path_effects=HALO, **font)
+            font: dict[str, Any] = {"fontsize": 12, "fontweight": "bold", "ha": "center", "va": "center"}
+            axes.text(centre[0], centre[1], str(label), clip_on=True, path_effects=HALO, **font)
 
 
 def strip_offsets(n: int) -> np.ndarray:
@@ -285,7 +286,7 @@ def scaled(picture: Image.Image) -> Image.Image:
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     """Two pictures in one, with the palette of the left, which begins with all that the right one has."""
     joined = Image.new("P", (left.width + right.width, max(left.height, right.height)), WHITE)
-    joined.putpalette(left.getpalette())
+    joined.putpalette(left.getpalette() or [])
     joined.paste(left, (0, 0))
     joined.paste(right, (left.width, 0))
     return joined

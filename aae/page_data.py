@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from PIL import Image
 from aae.backprop_cpu import cross_entropy, forward
 from aae.figures import label_colours
 from aae.models import Autoencoder
+from aae.pass_checks import linears_of
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
 
@@ -32,7 +34,7 @@ WEBP_PIXELS = 16383  # the format's maximum for a side
 QUALITY = 40  # of the manifolds' WebP, where the strokes' edges are still clean
 
 
-def plot_limit(codes: Sequence[np.ndarray], outlines: Sequence[dict], reach: float) -> float:
+def plot_limit(codes: Sequence[np.ndarray], outlines: Sequence[dict[str, Any]], reach: float) -> float:
     """The scatters span [-limit, limit]: the priors, the manifold, and 99.5 % of the last epoch's codes [n, 2]."""
     outline = max(abs(x) for line in outlines for point in line["points"] for x in point)
     extents = [np.quantile(np.abs(z).max(axis=1), 0.995) for z in codes]
@@ -78,7 +80,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
     What lies between code and decoder is affine, so it becomes part of the first layer.
     """
-    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in model.decoder[::2]]
+    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears_of(model.decoder)]
     unit = torch.eye(model.code_size)
     origin, *ends = model.decoder_inputs(torch.cat([torch.zeros(1, model.code_size), unit])).double().numpy()
     directions = np.array(ends) - origin  # [code_size, inputs]: what a unit of each axis adds
@@ -134,7 +136,7 @@ def pack_manifolds(snapshots: Sequence[Path], side: int, reach: float, shape: tu
         return list(pool.map(encode, snapshots))
 
 
-def outlined(prior: Prior) -> list[dict]:
+def outlined(prior: Prior) -> list[dict[str, Any]]:
     """Lines {label, points} that show where the prior is."""
     return [{"label": label, "points": np.round(points, 3).tolist()} for label, points in prior.outline()]
 
@@ -146,7 +148,7 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 
 
 def page_data(
-    runs: Sequence,
+    runs: Sequence[Any],
     images: np.ndarray,
     labels: np.ndarray,
     *,
@@ -154,7 +156,7 @@ def page_data(
     classes: int,
     manifold_size: int,
     manifold_range: float,
-) -> tuple[dict, dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """What the page's scripts read: a JSON object, and base64 by name.
 
     Args:

@@ -1,5 +1,7 @@
 """Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -45,7 +47,7 @@ def main() -> None:
     scatters, manifolds = [], []
     for epoch, model in models.items():
         subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images, coloured by label"
-        heading = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
+        heading: dict[str, Any] = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
         scatters.append(scatter(codes[epoch], labels, view, **heading))
         scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
 

@@ -28,7 +28,7 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
     content = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     content.update(json.dumps(dataset.class_names).encode())
     for array in (dataset.train_images, dataset.train_labels, dataset.test_images):
-        content.update(hashlib.sha256(array).digest())
+        content.update(hashlib.sha256(array.data).digest())
     for path in sorted([*Path("aae").rglob("*.py"), *Path("pipeline").glob("*.py")]):
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
@@ -38,10 +38,10 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
 class Interruption:
     """Turns Ctrl-C and a request to end into a flag, so that training stops between two iterations."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
 
-    def _request(self, *_) -> None:
+    def _request(self, *_: object) -> None:
         self.requested = True
