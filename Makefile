@@ -37,6 +37,9 @@ trials: env    ## the trials of docs/recipe.md as DVC experiments, and their tab
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
 
+coverage: env  ## the test suite, and how much of aae/ and pipeline/ it runs; fails below 90 %
+	pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+
 sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
 	AAE_SANITIZE=address AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
@@ -68,9 +71,12 @@ bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
 gpu-check:     ## on a machine with a GPU: its tests, trainings and benchmarks, and docs/gpu.md; needs no DVC
 	$(PYTHON) tests/benchmarks/gpu_check.py
 
-lint: env      ## style, imports and common mistakes
+lint: env      ## style, types and spelling: ruff, clang-format, codespell, mypy
 	ruff check .
 	ruff format --check .
+	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs clang-format --dry-run --Werror
+	codespell
+	mypy
 
 lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyproject.toml
 	$(VENV)/bin/pip install -q pip-tools

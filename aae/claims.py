@@ -9,9 +9,10 @@ distributed as the aggregated posterior, each with the prior that the model was 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
+from typing import Any
 
 from aae.summary import RunResult, first_match
 
@@ -63,7 +64,7 @@ class Judged:
         of_seeds = f" of each of {seeds} seeds" if seeds > 1 else ""
         return f"the last {'epoch' if epochs == 1 else f'{epochs} epochs'}{of_seeds}"
 
-    def claim(self, comparisons: Sequence[Comparison]) -> dict:
+    def claim(self, comparisons: Sequence[Comparison]) -> dict[str, Any]:
         """`verdict`, `reasons` (a sentence for each comparison) and, by the comparison's name, its `result` and the
         two numbers under the names of the recipes."""
         results = [each.result for each in comparisons]
@@ -82,7 +83,9 @@ class Judged:
         }
 
 
-def match_claim(model: Sequence[RunResult], reference: Sequence[RunResult], floor: dict[str, dict]) -> dict:
+def match_claim(
+    model: Sequence[RunResult], reference: Sequence[RunResult], floor: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Claim 1: the model's codes are closer to the prior and have fewer gaps. Runs in order of seed.
 
     Compared are two distances and two measures of gaps (`MATCH_MEASURES`), in every epoch of the last third, seed
@@ -109,7 +112,7 @@ def match_claim(model: Sequence[RunResult], reference: Sequence[RunResult], floo
     return judged.claim(comparisons)
 
 
-def stability_claim(model: Sequence[RunResult], reference: Sequence[RunResult]) -> dict:
+def stability_claim(model: Sequence[RunResult], reference: Sequence[RunResult]) -> dict[str, Any]:
     """Claim 3: the model's training is less stable. For the claim is a spread that is more than 1.25 times the
     reference's, against it one of which the reference's is more than 1.25 times as much.
 
@@ -125,7 +128,7 @@ def stability_claim(model: Sequence[RunResult], reference: Sequence[RunResult]) 
     a, b = judged.titles
     comparisons = []
 
-    def compare(name: str, figures: tuple[float, float], what: str, unit: str = "") -> None:
+    def compare(name: str, figures: tuple[float, ...], what: str, unit: str = "") -> None:
         x, y = figures
         result = FOR if x > MORE_SPREAD * y else AGAINST if y > MORE_SPREAD * x else UNDECIDED
         comparisons.append(Comparison(name, x, y, result, f"{what}: {a} {x:.3g}{unit}, {b} {y:.3g}{unit}"))
@@ -151,10 +154,10 @@ def time_claim(
     model: Sequence[RunResult],
     reference: Sequence[RunResult],
     *,
-    flops_per_epoch: dict[str, int],
-    seconds_per_epoch: dict[str, Sequence[float]],
+    flops_per_epoch: Mapping[str, float],
+    seconds_per_epoch: Mapping[str, Sequence[float]],
     match_level: float,
-) -> dict:
+) -> dict[str, Any]:
     """Claim 2: the model takes longer. For the claim is what is more than 1.05 times the reference's, against it what
     is less than the reference's by as much.
 
@@ -171,7 +174,10 @@ def time_claim(
     comparisons = []
 
     def compare(name: str, x: float | None, y: float | None, reason: str) -> None:
-        longer, shorter = (y is not None, x is not None) if None in (x, y) else (x > MORE_TIME * y, y > MORE_TIME * x)
+        if x is None or y is None:
+            longer, shorter = y is not None, x is not None
+        else:
+            longer, shorter = x > MORE_TIME * y, y > MORE_TIME * x
         result = FOR if longer else AGAINST if shorter else UNDECIDED
         comparisons.append(Comparison(name, x, y, result, reason))
 
@@ -179,25 +185,25 @@ def time_claim(
     compare("flops", x, y, f"arithmetic per epoch: {a} {x / 1e9:.4g} GFLOP, {b} {y / 1e9:.4g} ({x / y:.2f} times)")
     x, y = (mean(seconds_per_epoch[name]) for name in names)
     compare("seconds", x, y, f"time per epoch: {a} {x:.3g} s, {b} {y:.3g} s ({x / y:.2f} times)")
-    x, y = (
+    to_x, to_y = (
         seconds_to_match(runs, seconds_per_epoch[name], match_level)
         for name, runs in zip(names, (model, reference), strict=True)
     )
-    if (x, y) != (None, None):
+    if (to_x, to_y) != (None, None):
         never = "never" if len(model) == 1 else "not in every seed"
-        shown = [never if each is None else f"{each:.3g} s" for each in (x, y)]
+        shown = [never if each is None else f"{each:.3g} s" for each in (to_x, to_y)]
         tenth = math.ceil((len(model[0].match) - 1) / 10)
         when = "" if tenth == 1 else f", median of {tenth} epochs"
         until = f"time until the sliced Wasserstein distance is {match_level:g} or less{when}"
         what = f"{until}: {a} {shown[0]}, {b} {shown[1]}"
-        compare("seconds_to_match", x, y, what)
+        compare("seconds_to_match", to_x, to_y, what)
     return judged.claim(comparisons)
 
 
 def seconds_to_match(runs: Sequence[RunResult], seconds: Sequence[float], level: float) -> float | None:
     """Mean over the seeds; None if some run never gets to `level`."""
-    epochs = [first_match(run, level) for run in runs]
-    return None if None in epochs else mean(e * s for e, s in zip(epochs, seconds, strict=True))
+    epochs = [epoch for run in runs if (epoch := first_match(run, level)) is not None]
+    return mean(e * s for e, s in zip(epochs, seconds, strict=True)) if len(epochs) == len(runs) else None
 
 
 def pooled(runs: Sequence[RunResult], measure: str) -> list[float]:

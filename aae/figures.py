@@ -233,9 +233,9 @@ def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: i
     size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
     figure = Figure(figsize=size / DPI, dpi=DPI)
     top = BOTTOM + height
-    figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
-    figure.text(*(LEFT + PLOT, top + 34) / size, f"epoch {epoch}", fontsize=12, ha="right")
-    figure.text(*(LEFT, top + 13) / size, subtitle, color=FAINT)
+    figure.text(LEFT / across, (top + 34) / up, title, fontsize=12, fontweight="bold")
+    figure.text((LEFT + PLOT) / across, (top + 34) / up, f"epoch {epoch}", fontsize=12, ha="right")
+    figure.text(LEFT / across, (top + 13) / up, subtitle, color=FAINT)
     return figure, pixel_axes(figure, LEFT, BOTTOM, PLOT, height)
 
 
@@ -249,7 +249,7 @@ def draw_plane(axes: Axes, view: View) -> None:
     """The prior's 1, 2 and 3 standard deviations around its mean, or its samples."""
     axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
     if isinstance(view.prior, np.ndarray):
-        axes.scatter(*view.prior.T, color=LINE, s=5, linewidths=0)
+        axes.scatter(view.prior[:, 0], view.prior[:, 1], color=LINE, s=5, linewidths=0)
         return
     for k in (1, 2, 3):
         radius = k * view.prior

@@ -87,7 +87,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
     What lies between code and decoder is affine, so it becomes part of the first layer.
     """
-    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in model.decoder[::2]]
+    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears_of(model.decoder)]
     unit = torch.eye(model.code_size)
     origin, *ends = model.decoder_inputs(torch.cat([torch.zeros(1, model.code_size), unit])).double().numpy()
     directions = np.array(ends) - origin  # [code_size, inputs]: what a unit of each axis adds
@@ -149,7 +149,7 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 
 
 def page_data(
-    runs: Sequence,
+    runs: Sequence[Any],
     images: np.ndarray,
     labels: np.ndarray | None,
     *,

@@ -21,11 +21,11 @@ class Run:
 
     recipe: Recipe
     seed: int
-    metrics: dict  # of the last snapshot
-    curves: list[dict[str, float]]  # a row a snapshot
-    match: list[dict[str, float]]  # a row an epoch
+    metrics: dict[str, Any]  # of the last snapshot
+    curves: list[dict[str, Any]]  # a row a snapshot
+    match: list[dict[str, Any]]  # a row an epoch
     history: dict[str, Line]  # of each loss
-    timing: dict
+    timing: dict[str, Any]
     codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
     snapshots: Mapping[int, Path]  # epoch -> file
     figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
@@ -95,7 +95,7 @@ class Model:
     recipe: Recipe
     runs: list[Run]
     prior: Prior
-    floor: dict
+    floor: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -150,7 +150,7 @@ class Floor:
     """
 
     prior: str
-    parts: dict  # `codes` and `train`, as in `Results.floor`
+    parts: dict[str, Any]  # `codes` and `train`, as in `Results.floor`
 
     @property
     def name(self) -> str:

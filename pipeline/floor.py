@@ -1,6 +1,7 @@
 """Stage `floor`: what the measures are between a model's prior and samples of it, as many as there are images."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aae.data import load_dataset
 from aae.floor import floor_metrics, train_floor_metrics
@@ -21,7 +22,7 @@ def main() -> None:
     settings, data = params.evaluation, load_dataset(DATA)
     prior = recipe.prior(params.code_size, data.classes)
 
-    def floor(metrics: Callable, rows: int, cells: int, samples: int) -> dict:
+    def floor(metrics: Callable[..., dict[str, Any]], rows: int, cells: int, samples: int) -> dict[str, Any]:
         target = build_target(prior, rows, cells=cells, projections=settings.projections)
         return {"rows": rows, "samples": samples, "codes": metrics(prior, target, samples)}
 

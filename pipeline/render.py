@@ -1,5 +1,7 @@
 """Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
 
+from typing import Any
+
 import numpy as np
 import torch
 

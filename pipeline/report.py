@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from aae.data import load_dataset
 from aae.errors import InputError
@@ -62,10 +63,10 @@ def main() -> None:
             (REPORT / f"{first.name}-{kind}.png").write_bytes(content)
 
 
-def listed(params: Params) -> dict:
+def listed(params: Params) -> dict[str, Any]:
     """The parameters, without the sections of models that are not trained."""
-    content = params.model_dump()
-    return {key: value for key, value in content.items() if key not in params.model_extra or key in params.models}
+    content, sections = params.model_dump(), params.model_extra or {}
+    return {key: value for key, value in content.items() if key not in sections or key in params.models}
 
 
 def load_run(recipe: Recipe, seed: int) -> Run:
@@ -98,7 +99,7 @@ def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def commit() -> str:
     """The commit that is checked out, and whether the code or the parameters are others; unknown without git."""
     try:
-        git = {"capture_output": True, "text": True, "check": True}
+        git: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()
         sources = ["params.yaml", "pipeline", "aae", "csrc", "setup.py"]
         changed = subprocess.run(["git", "status", "--porcelain", "--", *sources], **git).stdout

@@ -1,5 +1,7 @@
 """Stage `summarize`: all runs together, the verdicts on the post's claims, and tables for `dvc plots`."""
 
+from typing import Any
+
 import torch
 
 from aae.claims import match_claim, stability_claim, time_claim
@@ -43,13 +45,13 @@ def main() -> None:
     flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
     seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
 
-    summary = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
+    summary: dict[str, Any] = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
     times, claims, time_claims = {}, {}, {}
     for name, recipe in recipes.items():
-        epochs = [first_match(run, level) for run in runs[name]]
+        epochs = [epoch for run in runs[name] if (epoch := first_match(run, level)) is not None]
         summary[name] = summarize_model(runs[name], recipe.kind.aggregated) | {
             "flops_per_epoch": flops[name],
-            "epochs_to_match": None if None in epochs else over_seeds(epochs),
+            "epochs_to_match": over_seeds(epochs) if len(epochs) == len(runs[name]) else None,
         }
         for kind in recipe.other_codes:
             summary[f"{name}_{kind.name}"] = summarize_model(runs[name], kind.suffix)
@@ -86,7 +88,7 @@ def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: i
     return len(data.train_images) // batch_size * model.iteration_flops(recipe.settings, batch_size)
 
 
-def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> None:
+def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any]]) -> None:
     """Two tables in the long form, with a line's name in the column `run`: of every epoch, and of every snapshot."""
     match, curves = [], []
     for of_model in runs.values():
@@ -94,7 +96,7 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> Non
         for run in of_model:
             for kind in recipe.kind.codes_kinds:
                 label = "" if kind == recipe.aggregated else f" {kind.name}"
-                name = {"run": run_name(recipe.name, run.seed) + label}
+                name: dict[str, Any] = {"run": run_name(recipe.name, run.seed) + label}
                 for row in run.match:
                     values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
                     match.append({"epoch": int(row["epoch"])} | name | values)

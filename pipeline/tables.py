@@ -11,7 +11,7 @@ import numpy as np
 from aae.errors import InputError
 
 
-def write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes `content`, rounded, as indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -27,11 +27,11 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rounded(list(rows)))
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict[str, Any]:
     return json.loads(read(path))
 
 
-def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, float | None]]:
+def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, Any]]:
     """The rows of a table of numbers; an empty cell is None."""
     rows = csv.DictReader(read(path).decode().splitlines(), delimiter=delimiter)
     return [{key: float(value) if value else None for key, value in row.items()} for row in rows]

@@ -121,7 +121,7 @@ def train(
             if params.threads == "auto" and epoch > TIMED_EPOCHS:
                 take_share()
             try:
-                losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
+                losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs.advance if graphs else None)
             except Diverged as error:
                 last = max(list_snapshots(scratch / "snapshots"))
                 raise InputError(
