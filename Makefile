@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study trials test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
+.PHONY: help env repro study trials test coverage test-clang sanitize sanitize-threads bench gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
