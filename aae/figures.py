@@ -230,8 +230,8 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 
 def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: int = RIGHT) -> tuple[Figure, Axes]:
     """A figure with a heading and axes of PLOT x `height` pixels, and a margin of `right` pixels."""
-    size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
-    figure = Figure(figsize=size / DPI, dpi=DPI)
+    across, up = LEFT + PLOT + right, BOTTOM + height + TOP
+    figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
     top = BOTTOM + height
     figure.text(LEFT / across, (top + 34) / up, title, fontsize=12, fontweight="bold")
     figure.text((LEFT + PLOT) / across, (top + 34) / up, f"epoch {epoch}", fontsize=12, ha="right")

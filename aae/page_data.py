@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from aae.backprop_cpu import cross_entropy, forward
 from aae.figures import label_colours, manifold_reach, principal_axes
 from aae.models import Autoencoder
 from aae.page_views import component_outline, coordinates, outlined, picture_codes, planes
+from aae.pass_checks import linears_of
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
 

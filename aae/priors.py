@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import aae_native
 import numpy as np

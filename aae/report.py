@@ -5,7 +5,7 @@ page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev

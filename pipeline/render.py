@@ -1,7 +1,5 @@
 """Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
