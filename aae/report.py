@@ -156,15 +156,15 @@ def not_judged(results: Results) -> str:
 
 
 def claim_entry(claim: str, found: dict) -> dict:
-    """The claim, the verdict, and for each reason its result and what was compared.
+    """The claim, the verdict, a note or none, and for each reason its result and what was compared.
 
-    A reason of `aae.claims` ends in its result: `for`, `against` or `undecided`.
+    A reason of `aae.claims` ends in its result, such as `for` or `against`.
     """
     reasons = []
     for reason in found["reasons"]:
         text, _, result = reason.rpartition(": ")
         reasons.append({"result": result, "text": text[:1].upper() + text[1:]})
-    return {"claim": claim, "verdict": found["verdict"], "reasons": reasons}
+    return {"claim": claim, "verdict": found["verdict"], "note": found.get("note", ""), "reasons": reasons}
 
 
 def settings(parameters: dict, prefix: str = ""):
