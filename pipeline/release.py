@@ -1,8 +1,8 @@
 """The weights of the last snapshots in one archive, to be published or sent: `make release`.
 
-`dist/aae-weights-<commit>.tar.gz` has a folder with the same name. In it are a folder for each run with its last snapshot
-(and `config.json`, where there is one), `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which `sha256sum -c`
-checks. The same weights and commit give the same bytes.
+`dist/aae-weights-<commit>.tar.gz` has a folder with the same name. In it are a folder for each run with its last
+snapshot (and `config.json`, where there is one), `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which
+`sha256sum -c` checks. The same weights and commit give the same bytes.
 """
 
 import gzip

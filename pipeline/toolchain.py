@@ -45,9 +45,7 @@ def compiler_problem():
         command = shlex.split(os.environ.get(variable) or sysconfig.get_config_var(variable) or "g++")
         check = ["-std=c++17", "-fsyntax-only", "-x", "c++", "-"]
         try:
-            done = subprocess.run(
-                command + check, input=PROGRAM.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
+            done = subprocess.run(command + check, input=PROGRAM.encode(), capture_output=True)
         except OSError:
             hint = "install g++, or for clang set CC=clang and CXX=clang++"
             return f"there is no C++ compiler: {command[0]} was not found ({hint})"

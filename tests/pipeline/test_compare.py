@@ -1,4 +1,4 @@
-"""The table of scores, from what `dvc exp show --json` says; tests/pipeline/test_experiments.py has it of a real one."""
+"""The table of scores, from what `dvc exp show --json` says; test_experiments.py has it of real experiments."""
 
 from pipeline.compare import table
 

@@ -1,4 +1,4 @@
-"""The commands of docs/experiments.md, in its order, with the real `dvc` in a repository of its own on a small data set.
+"""The commands of docs/experiments.md, in its order, with the real `dvc` in a repository with a small data set.
 
 A test a section; each goes on where the one before has ended.
 """

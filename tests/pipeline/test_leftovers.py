@@ -9,8 +9,8 @@ from tests.pipeline.tiny_runs import outputs, run_stages
 def test_results_of_other_runs_go_and_all_else_stays(workspace, capsys):
     before = outputs()
     notes = [Path("results/curves/notes.csv"), Path("results/metrics/aae-0-old.json"), Path("results/my-1.txt")]
-    files = [Path(f"results/{name}/vae-7{suffix}") for name, suffix in
-             (("curves", ".csv"), ("match", ".csv"), ("metrics", ".json"), ("timing", ".json"), ("codes", ".npy"))]  # fmt: skip
+    kinds = {"curves": ".csv", "match": ".csv", "metrics": ".json", "timing": ".json", "codes": ".npy"}
+    files = [Path(f"results/{kind}/vae-7{suffix}") for kind, suffix in kinds.items()]
     folders = [Path(f"results/{name}/gone_model-0") for name in ("figures", "history", "snapshots")]
     for folder in folders:
         folder.mkdir()
