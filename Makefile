@@ -17,7 +17,8 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro demo study compare reset release test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
+.PHONY: help env repro demo study compare reset release test test-clang sanitize sanitize-threads bench gpu-check \
+	lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
