@@ -36,9 +36,7 @@ def remove_leftovers(params: Params) -> None:
             path.unlink()
     if found:
         names = ", ".join(sorted({path.stem for path in found}))
-        print(
-            f"removed the results of {names}: params.yaml does not name these runs (`dvc repro` restores what it names)"
-        )
+        print(f"removed the results of {names}: params.yaml does not name them (`dvc repro` restores what it names)")
 
 
 def entries(folder: Path, name: re.Pattern) -> list[Path]:
