@@ -36,7 +36,8 @@ def table(states: list[dict[str, Any]]) -> str:
     workspace, *commits = states
     lines += entry("working tree", workspace, of=commits[0] if commits else workspace)
     for commit in commits:
-        lines += entry(f"{commit['name'] or ''} {commit['rev'][:7]}".strip(), commit, of=commit)
+        branch = f" ({commit['name']})" if commit["name"] else ""
+        lines += entry(f"commit {commit['rev'][:7]}{branch}", commit, of=commit)
         for experiment in commit["experiments"] or []:
             last = experiment["revs"][0]
             name = last["name"] or last["rev"][:7]
