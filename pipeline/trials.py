@@ -5,6 +5,7 @@ workspace stays as it is; `dvc exp show` lists them afterwards. A trial that has
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import dvc.api
 import matplotlib
+from dvc.exceptions import FileMissingError, PathMissingError
+from dvc.scm import RevError
 
 matplotlib.use("agg")
 from matplotlib.figure import Figure
@@ -69,9 +72,11 @@ def run_dvc(*arguments: str, **environment: str) -> None:
 def row_of(trial: str, seed: int) -> dict:
     """The measures of a trial's last snapshot, under the names of `COLUMNS`."""
     path = METRICS / f"{run_name(MODEL, seed)}.json"
-    metrics = dvc.api.metrics_show(str(path), rev=trial)
-    if not metrics:
-        raise InputError(f"{path}: not in the experiment {trial}: it failed (`dvc queue logs {trial}`)")
+    try:
+        content = dvc.api.read(str(path), rev=trial)
+    except (RevError, FileMissingError, PathMissingError):
+        raise InputError(f"{path}: not in the experiment {trial}: it failed (`dvc queue logs {trial}`)") from None
+    (metrics,) = json.loads(content)  # an array, as `write_record` writes it
     row: dict = {"trial": trial, "seed": seed}
     for column, keys in COLUMNS.items():
         value = metrics
