@@ -55,10 +55,11 @@ function drawScatter(canvas, codes, outline) {
     if (label) write(label, place(top[0]), place(-top[1]), ink);
   }
 
-  // Numbers along the left and the lower edge, not so many that they touch, without those in the corners. Where codes
-  // stand in strips, the labels are on the left.
+  // Numbers along the left and the lower edge, not so many that they touch, and none in the corners. Where codes stand in
+  // strips, the labels are on the left.
   const step = roundStep(index.limit / (side / 80));
   for (let k = -Math.ceil(index.limit / step) + 1; k * step < index.limit; k++) {
+    if (place(-Math.abs(k * step)) < 16) continue; // pixels
     const text = String(Number((k * step).toPrecision(6))).replace("-", "−");
     context.textAlign = "center";
     write(text, place(k * step), side - 9, faint);

@@ -19,6 +19,7 @@ from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
 from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402, F401
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402

@@ -73,7 +73,7 @@ def short_codes(tmp_path_factory) -> Path:
 def wide_images(tmp_path_factory) -> Path:
     """Images of 12 x 20 pixels of three classes with names; the AAE's prior is uniform."""
     folder = tmp_path_factory.mktemp("wide")
-    make_experiment(folder, crops(mnist()), PAIR | UNIFORM)
+    make_experiment(folder, crops(mnist()), PAIR | UNIFORM | {"batch_size: 128 ": "batch_size: 16 "})
     return folder
 
 
@@ -106,7 +106,7 @@ def decoded_image(driver, folder: Path, run: str) -> None:
     """Asserts that the canvas shows what PyTorch decodes from the code that the sliders have set."""
     code = json.loads(driver.find_element(By.ID, "decoded").get_attribute("data-code"))
     model = load_snapshot(folder / f"results/snapshots/{run}/{EPOCHS:03d}.safetensors")
-    true = model.decode(torch.tensor([code])).sigmoid().numpy()[0]
+    true = model.decode(torch.tensor([code], dtype=torch.float32)).sigmoid().numpy()[0]
     assert np.abs(grey_pixels(driver, "decoded") / 255 - true).max() <= 1.5 / 255
 
 
