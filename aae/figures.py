@@ -32,6 +32,7 @@ DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
 LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
 LONGEST_NAME = 20  # characters of a label's name
+LABEL_PAD = 1  # points between an axis's numbers and its name, so that both fit the margin
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
@@ -105,12 +106,12 @@ class View:
     @property
     def note(self) -> str:
         """What a reader must know of the axes where they are not the code's own; goes behind the subtitle."""
-        return "" if len(self.basis) <= 2 else ", in the plane of the last codes' principal components"
+        return "" if len(self.basis) <= 2 else ", in the plane of the principal components"
 
     @property
     def prior_note(self) -> str:
         """What a reader must know of a prior that is drawn as samples; goes behind the subtitle."""
-        return ", samples of the prior in grey" if isinstance(self.prior, np.ndarray) else ""
+        return ", prior in grey" if isinstance(self.prior, np.ndarray) else ""
 
 
 def principal_axes(codes: np.ndarray) -> np.ndarray:
@@ -213,7 +214,7 @@ def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtit
     if view.is_line:
         axes.set_yticks([])
     else:
-        axes.set_ylabel(view.names[1])
+        axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     return to_image(figure, None if channels else np.empty((0, 3)))
 
 
@@ -246,7 +247,8 @@ def pixel_axes(figure: Figure, left: int, bottom: int, width: int, height: int) 
 
 def draw_plane(axes: Axes, view: View) -> None:
     """The prior's 1, 2 and 3 standard deviations around its mean, or its samples."""
-    axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
+    axes.set(ylim=(-view.limit, view.limit))
+    axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     if isinstance(view.prior, np.ndarray):
         axes.scatter(*view.prior.T, color=LINE, s=5, linewidths=0)
         return
