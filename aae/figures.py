@@ -23,6 +23,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.style import context
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aae.errors import InputError
@@ -32,7 +33,8 @@ DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
 LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
 LONGEST_NAME = 20  # characters of a label's name
-LABEL_PAD = 1  # points between an axis's numbers and its name, so that both fit the margin
+TICKS = 8  # of the manifold's axes: steps at most, so that their numbers have few digits
+LABEL_PAD = -2  # points between an axis's numbers and its name: with less than none, both fit the margin
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
@@ -210,10 +212,12 @@ def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtit
     # The outermost images have their centres at the reach.
     across, up = (reach * count / max(count - 1, 1) for count in (columns, rows))
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-across, across, -up, up), aspect="auto")
+    axes.xaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 5, 10]))
     axes.set_xlabel(view.names[0])
     if view.is_line:
         axes.set_yticks([])
     else:
+        axes.yaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 5, 10]))
         axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     return to_image(figure, None if channels else np.empty((0, 3)))
 
