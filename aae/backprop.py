@@ -37,7 +37,7 @@ def set_products(precision: str, deterministic: bool) -> None:
     if deterministic:  # of a fixed workspace, which cuBLAS reads from the environment when it starts
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel more for every new tensor
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel more for every new tensor
 
 
 class Perceptron:
@@ -113,6 +113,7 @@ class Pass:
 
     def layer_inputs(self, layer: int) -> Tensor:
         """The inputs of a layer in the rows of the last backward."""
+        assert self.grad_outputs is not None
         return self.inputs[layer][-len(self.grad_outputs) :]
 
 
@@ -129,7 +130,7 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     return loss, logits.sigmoid_().sub_(targets).div_(count)
 
 
-def add_losses(totals: Tensor, losses: Sequence[Tensor]) -> None:
+def add_losses(totals: Tensor, losses: tuple[Tensor, ...]) -> None:
     """Adds each of an iteration's losses, all [], to its element of `totals`."""
     totals += torch.stack(losses)
 
@@ -196,7 +197,7 @@ class Adam:
         )  # fmt: skip
 
 
-def stacked(tensors: Sequence[Tensor]) -> Tensor:
+def stacked(tensors: list[Tensor]) -> Tensor:
     """The rows of all tensors; the tensor itself if it is one."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 

@@ -65,7 +65,8 @@ class Perceptron:
             weight.copy_(linear.weight.detach().t())
             bias.copy_(linear.bias.detach())
             linear.weight.data, linear.bias.data = weight.t(), bias
-            layers.append(aae_native.Linear(*weight.shape, weight.data_ptr(), bias.data_ptr()))
+            inputs, outputs = weight.shape
+            layers.append(aae_native.Linear(inputs, outputs, weight.data_ptr(), bias.data_ptr()))
         self.addresses = addresses_of(self.linears)
         self.native = aae_native.Perceptron(layers, sparse_inputs)
         self.sizes = [self.parameters[0].shape[0], *(len(bias) for bias in self.parameters[1::2])]
@@ -130,7 +131,7 @@ class Adam:
             aae_native.Moments(*(tensor.data_ptr() for tensor in (*layer[::2], *layer[1::2])))
             for layer in zip(self.means[::2], self.means[1::2], self.squares[::2], self.squares[1::2], strict=True)
         ]
-        self.native = aae_native.Adam(perceptron.native, *betas, moments)
+        self.native = aae_native.Adam(perceptron.native, betas[0], betas[1], moments)
 
     @property
     def steps(self) -> Tensor:
@@ -173,13 +174,15 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     by `count`. The gradient takes the place of the logits. Raises TypeError or ValueError for other arrays.
     """
     check_rows("logits", logits, logits.shape[-1], CPU)
-    address, target = 0, targets
-    if not isinstance(targets, float):
+    if isinstance(targets, float):
+        address, target = 0, targets
+    else:
         check_rows("targets", targets, logits.shape[1], CPU)
         if len(targets) != len(logits):
             raise ValueError(f"targets must have the {len(logits)} rows of the logits, got {len(targets)}")
         address, target = targets.data_ptr(), 0.0
-    loss = aae_native.cross_entropy(logits.data_ptr(), address, target, *logits.shape, 1 / count)
+    n, outputs = logits.shape
+    loss = aae_native.cross_entropy(logits.data_ptr(), address, target, n, outputs, 1 / count)
     return loss / count, logits
 
 

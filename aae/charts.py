@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 Line = list[tuple[float, float]]  # points (epoch, value)
 
@@ -33,7 +34,9 @@ class Level:
     high: float
 
 
-def chart(title: str, unit: str, series: Sequence[Series], *, levels: Sequence[Level] = (), log: bool = False) -> dict:
+def chart(
+    title: str, unit: str, series: Sequence[Series], *, levels: Sequence[Level] = (), log: bool = False
+) -> dict[str, Any]:
     """Polylines and ticks for `series` and `levels`; `log` asks for a logarithmic axis, if all values allow it."""
     points = [point for entry in series for line in entry.lines for point in line]
     last = max(x for x, _ in points)

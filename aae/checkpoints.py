@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,13 +24,13 @@ class Checkpoint:
 
     step: int
     tensors: dict[str, Tensor]
-    notes: dict
+    notes: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Writes `checkpoint` into `folder` and removes all but the newest few."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    header = {"step": checkpoint.step, "notes": checkpoint.notes}
+    header: dict[str, Any] = {"step": checkpoint.step, "notes": checkpoint.notes}
     header["digest"] = digest(header["step"], header["notes"], tensors)
     write_whole(folder / file_name(checkpoint.step), save(tensors, {"checkpoint": json.dumps(header)}))
     for path in newest_first(folder)[KEPT:]:
@@ -66,7 +67,7 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"), reverse=True)
 
 
-def digest(step: int, notes: dict, tensors: dict[str, Tensor]) -> str:
+def digest(step: int, notes: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """SHA-256 of all that a checkpoint gives back: a file of the right length may still have lost some of it.
 
     Of each tensor these are name, dtype, shape and bytes.

@@ -48,10 +48,11 @@ def discriminator_metrics(
 
     A discriminator that sees labels is shown the codes' own, `labels` [n], and samples of the same classes.
     """
+    assert model.discriminator is not None
     count = model.label_classes
     classes = torch.from_numpy(labels.astype(np.int64)) if count else None
     sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=classes)
-    if count:
+    if classes is not None:
         seen = one_hot(classes, count).float()
         codes, sample = (torch.cat([rows, seen], dim=1) for rows in (codes, sample))
     encoded, drawn = forward(model.discriminator, codes), forward(model.discriminator, sample)

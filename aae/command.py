@@ -6,13 +6,14 @@ What is imported here is light, so that `aae --help` is quick; each command impo
 import argparse
 import csv
 import io
+import math
 import os
 import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from aae.errors import InputError, told_in_one_line
 
@@ -55,7 +56,7 @@ def main() -> None:
 class Parser(argparse.ArgumentParser):
     """argparse's, but a mistake is one line, without the usage before it."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
 
 
@@ -300,7 +301,7 @@ def parse_code(text: str, model: "TrainedModel", option: str) -> list[float]:
         code = [float(number) for number in text.split(",")]
     except ValueError:
         code = []
-    if len(code) != model.code_size:
+    if len(code) != model.code_size or not all(map(math.isfinite, code)):
         example = ",".join(["0.5", "-1.2", "0.3"][: min(model.code_size, 3)]) + (",..." if model.code_size > 3 else "")
         classes = "" if option == "--at" else f", or a class ({', '.join(model.class_names)})"
         raise InputError(

@@ -29,7 +29,7 @@ def graph_length(iterations: int) -> int:
 class CudaCapture:
     """Makes CUDA graphs of functions, on a stream of its own."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.stream = torch.cuda.Stream()
 
     def warm_up(self, work: Callable[[], None]) -> None:

@@ -3,6 +3,8 @@
 `codes` are float64 [n, d], a `Target` stands for the prior. docs/metrics.md has the measures in one table.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy.stats import kurtosis, skew
 
@@ -10,7 +12,7 @@ from aae.pairs import self_pair_means
 from aae.targets import Target
 
 
-def code_metrics(codes: np.ndarray, target: Target) -> dict:
+def code_metrics(codes: np.ndarray, target: Target) -> dict[str, Any]:
     """All measures of `codes` [n, d] against the prior."""
     axes = axis_metrics(codes, target)
     return {

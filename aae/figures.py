@@ -32,6 +32,7 @@ from aae.priors import Prior
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
 LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
+LINE_HEIGHT = 14  # pixels of text
 LONGEST_NAME = 20  # characters of a label's name
 TICKS = 8  # of the manifold's axes: steps at most, so that their numbers have few digits
 LABEL_PAD = -2  # points between an axis's numbers and its name: with less than none, both fit the margin
@@ -186,7 +187,7 @@ def scatter(
         draw_plane(axes, view)
         if labels is not None:
             draw_colour_bar(figure, names)
-            draw_label_centres(axes, points, labels, names, apart=0.04 * view.limit)
+            draw_label_centres(axes, points, labels, names, pixel=2 * view.limit / PLOT)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
     # In a random order no label is drawn above another where the images are in the order of their labels.
     order = np.random.default_rng(0).permutation(len(points))
@@ -234,12 +235,12 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
 
 def new_plot(title: str, subtitle: str, epoch: int, height: int = PLOT, right: int = RIGHT) -> tuple[Figure, Axes]:
     """A figure with a heading and axes of PLOT x `height` pixels, and a margin of `right` pixels."""
-    size = np.array([LEFT + PLOT + right, BOTTOM + height + TOP])
-    figure = Figure(figsize=size / DPI, dpi=DPI)
+    across, up = LEFT + PLOT + right, BOTTOM + height + TOP
+    figure = Figure(figsize=(across / DPI, up / DPI), dpi=DPI)
     top = BOTTOM + height
-    figure.text(*(LEFT, top + 34) / size, title, fontsize=12, fontweight="bold")
-    figure.text(*(LEFT + PLOT, top + 34) / size, f"epoch {epoch}", fontsize=12, ha="right")
-    figure.text(*(LEFT, top + 13) / size, subtitle, color=FAINT)
+    figure.text(LEFT / across, (top + 34) / up, title, fontsize=12, fontweight="bold")
+    figure.text((LEFT + PLOT) / across, (top + 34) / up, f"epoch {epoch}", fontsize=12, ha="right")
+    figure.text(LEFT / across, (top + 13) / up, subtitle, color=FAINT)
     return figure, pixel_axes(figure, LEFT, BOTTOM, PLOT, height)
 
 
@@ -254,7 +255,7 @@ def draw_plane(axes: Axes, view: View) -> None:
     axes.set(ylim=(-view.limit, view.limit))
     axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     if isinstance(view.prior, np.ndarray):
-        axes.scatter(*view.prior.T, color=LINE, s=5, linewidths=0)
+        axes.scatter(view.prior[:, 0], view.prior[:, 1], color=LINE, s=5, linewidths=0)
         return
     for k in (1, 2, 3):
         radius = k * view.prior
@@ -303,15 +304,23 @@ def text_width(text: str) -> int:
     return round(width * DPI / 72)
 
 
-def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], apart: float) -> None:
-    """The name of each label at the median of its points [n, 2], unless another's median lies within `apart`."""
-    centres = {label: np.median(points[labels == label], axis=0) for label in np.unique(labels)}
+def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], pixel: float) -> None:
+    """The name of each label at the median of its points [n, 2], unless another's would touch it.
+
+    `pixel` is the side of a pixel in units of the code.
+    """
+    centres = {label: np.median(points[labels == label], axis=0) / pixel for label in np.unique(labels)}
+    widths = {label: max(text_width(names[label]), LINE_HEIGHT) for label in centres}
+
+    def touch(label: int, other: int) -> bool:
+        across, up = np.abs(centres[label] - centres[other])
+        return across < (widths[label] + widths[other]) / 2 and up < LINE_HEIGHT
+
     for label, centre in centres.items():
-        others = [other for key, other in centres.items() if key != label]
-        if all(np.linalg.norm(centre - other) > apart for other in others):
+        if not any(touch(label, other) for other in centres if other != label):
             size = 12 if len(names[label]) <= 2 else 9
             font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
-            axes.text(*centre, names[label], clip_on=True, path_effects=HALO, **font)
+            axes.text(*(centre * pixel), names[label], clip_on=True, path_effects=HALO, **font)
 
 
 def strip_offsets(n: int) -> np.ndarray:

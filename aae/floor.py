@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import aae_native
 import numpy as np
@@ -28,10 +29,10 @@ def train_floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[
     return ranges(lambda i: match_metrics(evaluation_sample(prior, target.n, 0, TRAIN_FLOOR + i), target), repetitions)
 
 
-def ranges(measured: Callable[[int], dict], repetitions: int) -> dict[str, dict[str, float]]:
+def ranges(measured: Callable[[int], dict[str, Any]], repetitions: int) -> dict[str, dict[str, float]]:
     """`mean`, `low` and `high` over `repetitions` calls of `measured`, which gives measures for the i-th sample."""
 
-    def measure(i: int) -> dict:
+    def measure(i: int) -> dict[str, Any]:
         return flatten(measured(i))
 
     with ThreadPoolExecutor(aae_native.get_threads()) as pool:  # NumPy lets others run while it computes

@@ -5,6 +5,7 @@ enough images every test would say so. What each measure would be at best, `aae.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,9 @@ class Sample:
     target: Target  # for n codes
 
 
-def model_metrics(model: Autoencoder, test: Split, train: Split, sample: Sample, prior: Prior, *, seed: int) -> dict:
+def model_metrics(
+    model: Autoencoder, test: Split, train: Split, sample: Sample, prior: Prior, *, seed: int
+) -> dict[str, Any]:
     """Everything that is measured of a snapshot, nested; `seed` is the run's.
 
     Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded for

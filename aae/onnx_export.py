@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from aae.trained import TrainedModel
 
 class Exported(nn.Module):
     """What is exported: with arrays in and out as `TrainedModel` has them, in float32."""
+
+    inputs: ClassVar[str]
+    outputs: ClassVar[tuple[str, ...]]
 
     def __init__(self, network: Autoencoder, shape: tuple[int, ...]):
         super().__init__()
@@ -47,7 +51,7 @@ class Both(Exported):
         return codes, self.decoded(codes, outputs)
 
 
-PARTS = {"encoder": Encoder, "decoder": Decoder, "both": Both}
+PARTS: dict[str, type[Exported]] = {"encoder": Encoder, "decoder": Decoder, "both": Both}
 
 
 def to_onnx(model: TrainedModel, part: str) -> bytes:

@@ -4,13 +4,19 @@ They run at every call of a step that takes microseconds: what is right passes i
 wrong is looked into.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from aae.priors import Prior
 
+Shape = tuple[int | str, ...]
 
-def check_tensor(op, name, tensor, dtype, shape, device=None):
+
+def check_tensor(
+    op: str, name: str, tensor: object, dtype: torch.dtype, shape: Shape, device: torch.device | None = None
+) -> None:
     """`shape` holds sizes, and names where any size will do; without `device`, any CPU or CUDA device will do."""
     if not (
         isinstance(tensor, Tensor)
@@ -23,7 +29,7 @@ def check_tensor(op, name, tensor, dtype, shape, device=None):
         _refuse_tensor(op, name, tensor, dtype, shape, device)
 
 
-def _fits(given, shape):
+def _fits(given: Sequence[int], shape: Shape) -> bool:
     if len(given) != len(shape):
         return False
     for there, size in zip(given, shape, strict=True):  # noqa: SIM110
@@ -32,7 +38,9 @@ def _fits(given, shape):
     return True
 
 
-def _refuse_tensor(op, name, tensor, dtype, shape, device):
+def _refuse_tensor(
+    op: str, name: str, tensor: object, dtype: torch.dtype, shape: Shape, device: torch.device | None
+) -> None:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{op}: {name} must be a tensor, got {type(tensor).__name__}")
     if tensor.dtype is not dtype:
@@ -48,38 +56,38 @@ def _refuse_tensor(op, name, tensor, dtype, shape, device):
     raise ValueError(f"{op}: {name} requires a gradient, which would be lost; pass {name}.detach()")
 
 
-def check_pair(op, out):
+def check_pair(op: str, out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(f"{op}: out must be a tuple of two tensors, got {type(out).__name__}")
     return out
 
 
-def check_prior(op, prior):
+def check_prior(op: str, prior: object) -> None:
     if not isinstance(prior, Prior):
         raise TypeError(f"{op}: prior must be a prior of aae.priors, got {type(prior).__name__}")
 
 
-def check_labels(op, prior, labels, n, device):
+def check_labels(op: str, prior: Prior, labels: object, n: int, device: torch.device) -> None:
     if not prior.classes:
         raise ValueError(f"{op}: labels need a prior with classes, got {prior}")
     check_tensor(op, "labels", labels, torch.int64, (n,), device)
 
 
-def check_range(op, name, value, limit):
+def check_range(op: str, name: str, value: object, limit: int) -> None:
     if not isinstance(value, int):
         raise TypeError(f"{op}: {name} must be an int, got {type(value).__name__}")
     if not 0 <= value < limit:
         raise ValueError(f"{op}: {name} must be within [0, 2^{limit.bit_length() - 1}), got {value}")
 
 
-def check_rows(op, n, offset, dim=1, n_name="n"):
+def check_rows(op: str, n: int, offset: int, dim: int = 1, n_name: str = "n") -> None:
     check_range(op, n_name, n, 2**63)
     check_range(op, "offset", offset, 2**63)
     if (offset + n) * dim >= 2**63:
         raise ValueError(f"{op}: (offset + {n_name}) * dim must be below 2^63, got ({offset} + {n}) * {dim}")
 
 
-def check_draw(op, seed, step, stream, device):
+def check_draw(op: str, seed: int, step: int | Tensor, stream: int, device: torch.device) -> tuple[int, Tensor | None]:
     """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
     check_range(op, "seed", seed, 2**63)
     check_range(op, "stream", stream, 2**15)

@@ -67,19 +67,19 @@ def philox4x32(counter: Tensor, key: Tensor) -> Tensor:
     return torch.ops.aae.philox4x32(counter, key)
 
 
-def _philox4x32_cpu(counter, key):
+def _philox4x32_cpu(counter: Tensor, key: Tensor) -> Tensor:
     words = torch.empty_like(counter)
     aae_native.philox4x32(counter.data_ptr(), key.data_ptr(), words.data_ptr(), counter.shape[0])
     return words
 
 
-def _philox4x32_cuda(counter, key):
+def _philox4x32_cuda(counter: Tensor, key: Tensor) -> Tensor:
     words = torch.empty_like(counter)
     _launch("philox4x32", counter.device, counter.data_ptr(), key.data_ptr(), words.data_ptr(), len(counter))
     return words
 
 
-def _philox4x32_fake(counter, key):
+def _philox4x32_fake(counter: Tensor, key: Tensor) -> Tensor:
     return torch.empty_like(counter)
 
 
@@ -133,17 +133,26 @@ def sample_prior(
     return samples
 
 
-def _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset):
+def _sample_prior_native(
+    prior: aae_native.Prior, out: Tensor, labels: Tensor | None, late_step: Tensor | None,
+    seed: int, step: int, stream: int, offset: int,
+) -> None:  # fmt: skip
     step = _read_step("sample_prior", step, late_step)
     aae_native.sample_prior(prior, _address(labels), out.data_ptr(), out.shape[0], seed, step, stream, offset)
 
 
-def _sample_prior_cpu(out, labels, late_step, kind, classes, parameters, seed, step, stream, offset):
+def _sample_prior_cpu(
+    out: Tensor, labels: Tensor | None, late_step: Tensor | None, kind: str, classes: int, parameters: list[float],
+    seed: int, step: int, stream: int, offset: int,
+) -> None:  # fmt: skip
     prior = aae_native.Prior(kind, out.shape[1], classes, parameters)
     _sample_prior_native(prior, out, labels, late_step, seed, step, stream, offset)
 
 
-def _sample_prior_cuda(out, labels, late_step, kind, classes, parameters, seed, step, stream, offset):
+def _sample_prior_cuda(
+    out: Tensor, labels: Tensor | None, late_step: Tensor | None, kind: str, classes: int, parameters: list[float],
+    seed: int, step: int, stream: int, offset: int,
+) -> None:  # fmt: skip
     _launch(
         "sample_prior", out.device, aae_native.Prior(kind, out.shape[1], classes, parameters),
         _address(labels), out.data_ptr(), len(out), seed, step, _address(late_step), stream, offset,
@@ -209,7 +218,10 @@ def assemble_discriminator_batch(
     return batch, targets
 
 
-def _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset):
+def _assemble_discriminator_batch_native(
+    prior: aae_native.Prior, codes: Tensor, labels: Tensor | None, batch: Tensor, targets: Tensor,
+    late_step: Tensor | None, seed: int, step: int, offset: int,
+) -> None:  # fmt: skip
     n = codes.shape[0]
     step = _read_step("assemble_discriminator_batch", step, late_step)
     aae_native.assemble_discriminator_batch(
@@ -219,15 +231,17 @@ def _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, l
 
 
 def _assemble_discriminator_batch_cpu(
-    batch, targets, codes, labels, late_step, kind, classes, parameters, seed, step, offset
-):
+    batch: Tensor, targets: Tensor, codes: Tensor, labels: Tensor | None, late_step: Tensor | None,
+    kind: str, classes: int, parameters: list[float], seed: int, step: int, offset: int,
+) -> None:  # fmt: skip
     prior = aae_native.Prior(kind, codes.shape[1], classes, parameters)
     _assemble_discriminator_batch_native(prior, codes, labels, batch, targets, late_step, seed, step, offset)
 
 
 def _assemble_discriminator_batch_cuda(
-    batch, targets, codes, labels, late_step, kind, classes, parameters, seed, step, offset
-):
+    batch: Tensor, targets: Tensor, codes: Tensor, labels: Tensor | None, late_step: Tensor | None,
+    kind: str, classes: int, parameters: list[float], seed: int, step: int, offset: int,
+) -> None:  # fmt: skip
     n, dim = codes.shape
     _launch(
         "assemble_discriminator_batch", codes.device, aae_native.Prior(kind, dim, classes, parameters),
@@ -287,11 +301,16 @@ def draw_minibatch(
     return drawn, indices
 
 
-def _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, offset):
+def _draw_minibatch_cpu(
+    drawn: Tensor, indices: Tensor, images: Tensor, late_step: Tensor | None,
+    seed: int, step: int, stream: int, offset: int,
+) -> None:  # fmt: skip
     step = _read_step("draw_minibatch", step, late_step)
+    n_images, pixels = images.shape
     aae_native.draw_minibatch(
         images.data_ptr(),
-        *images.shape,
+        n_images,
+        pixels,
         drawn.data_ptr(),
         indices.data_ptr(),
         indices.shape[0],
@@ -302,7 +321,10 @@ def _draw_minibatch_cpu(drawn, indices, images, late_step, seed, step, stream, o
     )
 
 
-def _draw_minibatch_cuda(drawn, indices, images, late_step, seed, step, stream, offset):
+def _draw_minibatch_cuda(
+    drawn: Tensor, indices: Tensor, images: Tensor, late_step: Tensor | None,
+    seed: int, step: int, stream: int, offset: int,
+) -> None:  # fmt: skip
     _launch(
         "draw_minibatch", images.device, images.data_ptr(), *images.shape, drawn.data_ptr(), indices.data_ptr(),
         len(indices), seed, step, _address(late_step), stream, offset,
@@ -322,7 +344,7 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 # --- around the kernels ---------------------------------------------------------------------------
 
 
-def _bypasses_dispatcher(*tensors):
+def _bypasses_dispatcher(*tensors: Tensor) -> bool:
     """Whether a CPU kernel may be called past PyTorch's dispatcher, which takes longer than a step's whole batch.
 
     Not while torch.compile traces or a dispatch mode is active, and not for tensors on a GPU or of a subclass.
@@ -335,26 +357,26 @@ def _bypasses_dispatcher(*tensors):
     return True
 
 
-def _note_written(out):
+def _note_written(out: Tensor | tuple[Tensor, Tensor]) -> None:
     """Lets autograd see that the caller's tensors changed, should it have saved one for a backward pass."""
     if not torch.compiler.is_compiling():
         increment_version(out)
 
 
-def _address(tensor):
+def _address(tensor: Tensor | None) -> int:
     """0 for None alone: an empty tensor has no memory and gets an address that is never read."""
     return 0 if tensor is None else tensor.data_ptr() or tensor.element_size()
 
 
-def _read_step(op, step, late_step):
+def _read_step(op: str, step: int, late_step: Tensor | None) -> int:
     """What `late_step` holds by now, or `step` where there is none."""
     if late_step is not None:
-        step = late_step.item()
+        step = int(late_step.item())
         check_range(op, "step", step, 2**48)
     return step
 
 
-def _launch(op, device, *arguments):
+def _launch(op: str, device: torch.device, *arguments: int | str | aae_native.Prior) -> None:
     """Queues a native CUDA kernel on the device's current stream, where PyTorch queues its own."""
     kernel = getattr(aae_native, f"{op}_cuda", None)
     if kernel is None:

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from aae.backprop_cpu import cross_entropy, forward
 from aae.figures import label_colours, manifold_reach, principal_axes
 from aae.models import Autoencoder
 from aae.page_views import component_outline, coordinates, outlined, picture_codes, planes
+from aae.pass_checks import linears_of
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
 
@@ -87,7 +88,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
     What lies between code and decoder is affine, so it becomes part of the first layer.
     """
-    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in model.decoder[::2]]
+    layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears_of(model.decoder)]
     unit = torch.eye(model.code_size)
     origin, *ends = model.decoder_inputs(torch.cat([torch.zeros(1, model.code_size), unit])).double().numpy()
     directions = np.array(ends) - origin  # [code_size, inputs]: what a unit of each axis adds
@@ -149,7 +150,7 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
 
 
 def page_data(
-    runs: Sequence,
+    runs: Sequence[Any],
     images: np.ndarray,
     labels: np.ndarray | None,
     *,

@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import aae_native
 import numpy as np
@@ -21,9 +21,14 @@ class Prior(ABC):
     """What the priors share. `classes` is 0 for a prior without classes, which takes no labels."""
 
     kind: ClassVar[str]
-    dim: int
-    classes: int
-    parameters: list[float]
+    if TYPE_CHECKING:  # fields, constants of the class or properties
+
+        @property
+        def dim(self) -> int: ...
+        @property
+        def classes(self) -> int: ...
+        @property
+        def parameters(self) -> list[float]: ...
 
     @cached_property
     def native(self) -> aae_native.Prior:
@@ -44,8 +49,8 @@ class Prior(ABC):
     def outline(self) -> list[tuple[str, np.ndarray]]:
         """Lines that show where the prior is in two dimensions: a name, or none, and points float64 [n, 2]."""
 
-    def __reduce__(self):
-        return type(self), astuple(self)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), astuple(self)  # type: ignore[call-overload]  # every prior is a dataclass
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class NormalPrior(Prior):
     dim: int
     std: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_int(self, "dim")
         _check_scale(self, "std")
 
@@ -98,7 +103,7 @@ class UniformPrior(Prior):
     dim: int
     bound: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_int(self, "dim")
         _check_scale(self, "bound")
 
@@ -136,7 +141,7 @@ class MixturePrior(Prior):
     radial_std: float = 0.5
     tangential_std: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_int(self, "classes", 256)
         if self.radius != 0:
             _check_scale(self, "radius")
@@ -180,7 +185,7 @@ class SwissRollPrior(Prior):
     radius: float = 3.0
     turns: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_int(self, "classes", 256)
         _check_scale(self, "radius")
         _check_scale(self, "turns", 10)
@@ -216,7 +221,7 @@ def _check_int(prior, name, high=2**31 - 1):
         raise ValueError(f"{type(prior).__name__}: {name} must be within [1, {high}], got {value}")
 
 
-def _check_scale(prior, name, exponent=60):
+def _check_scale(prior: Prior, name: str, exponent: int = 60) -> None:
     value = getattr(prior, name)
     if not isinstance(value, (int, float)):
         raise TypeError(f"{type(prior).__name__}: {name} must be a number, got {type(value).__name__}")

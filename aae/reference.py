@@ -3,12 +3,16 @@
 They need no native extension. Arrays are NumPy's; the arguments are those of `aae.ops`, unchecked.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 F32 = np.float32
 
 
-def philox4x32(counter: np.ndarray, key) -> np.ndarray:
+def philox4x32(counter: np.ndarray, key: Iterable[int]) -> np.ndarray:
     """Philox4x32-10 (Salmon et al., SC'11): counters `[n, 4]` and a key `[2]` to words, uint32 `[n, 4]`."""
     c0, c1, c2, c3 = np.asarray(counter, np.uint64).T
     k0, k1 = (int(word) for word in key)
@@ -31,7 +35,7 @@ def random_words(seed: int, step: int, stream: int, first_block: int, blocks: in
     return philox4x32(counter, (seed % 2**32, seed >> 32))
 
 
-def fma32(a, b, c) -> np.ndarray:
+def fma32(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     """a * b + c in float32, rounded once.
 
     The product of two float32 is exact in float64. Its sum with c is rounded to odd (an inexact result takes
@@ -49,9 +53,9 @@ def fma32(a, b, c) -> np.ndarray:
     return odd.view(np.float64).astype(F32)
 
 
-def polynomial(x, *coefficients: str) -> np.ndarray:
+def polynomial(x: np.ndarray, *coefficients: str) -> np.ndarray:
     """Horner's scheme in fma, highest degree first, coefficients as hexadecimal floats."""
-    value = F32(float.fromhex(coefficients[0]))
+    value = np.asarray(F32(float.fromhex(coefficients[0])))
     for coefficient in coefficients[1:]:
         value = fma32(value, x, F32(float.fromhex(coefficient)))
     return value
@@ -99,7 +103,7 @@ def symmetric_uniform(x: np.ndarray, bound: float) -> np.ndarray:
     return fma32(centred, F32(bound) * F32(2.0**-31), F32(bound) * F32(2.0**-32))
 
 
-def mixture_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def mixture_rows(prior: Any, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Words uint32 `[n, 4]` and classes `[n]` to samples float32 `[n, 2]` of a `MixturePrior`."""
     turn = 0xFFFFFFFF // prior.classes + 1
     cos, sin = cos_sin_turn((classes * turn % 2**32).astype(np.uint32))
@@ -109,7 +113,7 @@ def mixture_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.stack([fma32(along, cos, -(across * sin)), fma32(along, sin, across * cos)], axis=1)
 
 
-def swiss_roll_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def swiss_roll_rows(prior: Any, words: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Words uint32 `[n, 4]` and classes `[n]` to samples float32 `[n, 2]` of a `SwissRollPrior`."""
     s = np.sqrt((classes.astype(F32) + uniform(words[:, 0])) / F32(prior.classes))
     phase = (F32(prior.turns) * s * F32(2.0**32)).astype(np.int64) % 2**32
@@ -118,14 +122,14 @@ def swiss_roll_rows(prior, words: np.ndarray, classes: np.ndarray) -> np.ndarray
     return np.stack([r * cos, r * sin], axis=1)
 
 
-def draw_classes(prior, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0) -> np.ndarray:
+def draw_classes(prior: Any, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0) -> np.ndarray:
     """The classes of the rows of `stream` without labels, int64 `[n]`: a stream of their own."""
     words = random_words(seed, step, 2**15 + stream, offset, n)[:, 0].astype(np.int64)
     return words * prior.classes >> 32
 
 
 def sample_prior(
-    prior, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0, labels: np.ndarray | None = None
+    prior: Any, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0, labels: np.ndarray | None = None
 ) -> np.ndarray:
     """Twin of `aae.ops.sample_prior`: float32 `[n, prior.dim]`."""
     if prior.classes:
@@ -146,7 +150,7 @@ def sample_prior(
 
 def assemble_discriminator_batch(
     codes: np.ndarray,
-    prior,
+    prior: Any,
     n_prior: int,
     *,
     seed: int,
@@ -169,6 +173,5 @@ def draw_minibatch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Twin of `aae.ops.draw_minibatch`."""
     words = random_words(seed, step, stream, offset // 2, n // 2 + 1).reshape(-1, 2)[offset % 2 :][:n]
-    indices = [(int(high) << 32 | int(low)) * len(images) >> 64 for low, high in words]
-    indices = np.array(indices, np.int64)
+    indices = np.array([(int(high) << 32 | int(low)) * len(images) >> 64 for low, high in words], np.int64)
     return images[indices].astype(F32) / F32(255), indices

@@ -5,17 +5,18 @@ page computes from, and the folder `page/` the words, the looks and the scripts.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aae.charts import FRAME, Level, Series, chart
-from aae.models import compared_with, find_kind
+from aae.models import LossChart, compared_with, find_kind
 from aae.page_data import page_data
 from aae.page_views import axis_names
 from aae.results import Codes, Floor, Model, Results, Run
@@ -114,7 +115,7 @@ def environment(autoescape: bool) -> Environment:
     return made
 
 
-def content(results: Results) -> dict:
+def content(results: Results) -> dict[str, Any]:
     """What both templates tell."""
     kinds, floors = kinds_of_codes(results), floors_of(results)
     table = [table_row(measure, kinds, floors) for measure in MEASURES if measured(measure, kinds)]
@@ -143,7 +144,7 @@ def priors_of(results: Results) -> list[tuple[str, list[Model]]]:
     return [(title, [model for model in results.models if model.prior.title == title]) for title in titles]
 
 
-def comparisons(results: Results) -> list[dict]:
+def comparisons(results: Results) -> list[dict[str, Any]]:
     """Each model that the claims judge, its reference, and the claims with their verdicts."""
     models = {model.name: model for model in results.models}
     found = []
@@ -160,22 +161,23 @@ def not_judged(results: Results) -> str:
     if not alone:
         return "none of these models is one that the claims are about"
     kind = alone[0].recipe.kind
-    return f"the claims compare the {kind.title} with the {find_kind(kind.compared_with).title}, which is not here"
+    other = find_kind(kind.compared_with or "")
+    return f"the claims compare the {kind.title} with the {other.title}, which is not here"
 
 
-def claim_entry(claim: str, found: dict) -> dict:
-    """The claim, the verdict, and for each reason its result and what was compared.
+def claim_entry(claim: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The claim, the verdict, a note or none, and for each reason its result and what was compared.
 
-    A reason of `aae.claims` ends in its result: `for`, `against` or `undecided`.
+    A reason of `aae.claims` ends in its result, such as `for` or `against`.
     """
     reasons = []
     for reason in found["reasons"]:
         text, _, result = reason.rpartition(": ")
         reasons.append({"result": result, "text": text[:1].upper() + text[1:]})
-    return {"claim": claim, "verdict": found["verdict"], "reasons": reasons}
+    return {"claim": claim, "verdict": found["verdict"], "note": found.get("note", ""), "reasons": reasons}
 
 
-def settings(parameters: dict, prefix: str = ""):
+def settings(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """(dotted name, value as text) of each parameter."""
     for name, value in parameters.items():
         if isinstance(value, dict):
@@ -218,15 +220,20 @@ def measured(measure: Measure, kinds: Sequence[Codes]) -> bool:
     )
 
 
-def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor]) -> dict:
-    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked."""
+def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor]) -> dict[str, Any]:
+    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked.
+
+    Codes that were trained for different priors are at a distance from different targets, so none of them is the best.
+    """
+    comparable = not measure.part.endswith("codes") or len({each.model.prior for each in kinds}) == 1
     cells = []
     for each in kinds:
-        values = [run.measured(measure.part + each.kind.suffix, measure.key) for run in each.model.runs]
+        found = [run.measured(measure.part + each.kind.suffix, measure.key) for run in each.model.runs]
+        values = [value for value in found if value is not None]
         cells.append(table_cell(measure, values) | {"primary": each.primary})
     errors = [cell["error"] for cell in cells if cell["primary"]]
     for cell in cells:
-        cell["best"] = cell["primary"] and len(errors) > 1 and cell["error"] == min(errors)
+        cell["best"] = comparable and cell["primary"] and len(errors) > 1 and cell["error"] == min(errors)
     levels = [floor.level(measure.part, measure.key) for floor in floors]
     return {
         "measure": measure,
@@ -235,7 +242,7 @@ def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor])
     }
 
 
-def table_cell(measure: Measure, values: Sequence[float]) -> dict:
+def table_cell(measure: Measure, values: Sequence[float]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds, as text, and the mean's error."""
     text = measure.text(mean(values))
     if len(set(values)) > 1:
@@ -243,13 +250,14 @@ def table_cell(measure: Measure, values: Sequence[float]) -> dict:
     return {"text": text, "error": measure.error(mean(values))}
 
 
-def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> dict:
+def answer(kinds: Sequence[Codes], table: Sequence[dict[str, Any]], results: Results) -> dict[str, Any]:
     """What the report opens with: the distance and the reconstruction of each model's primary codes.
 
-    `new` are the models that are the first of their kind. `nearest` are those with the least distance.
+    `new` are the models that are the first of their kind. `nearest` are those with the least distance, none where the
+    models have different priors.
     """
     distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
-    entries = []
+    entries: list[dict[str, Any]] = []
     for each, far, cost in zip(kinds, distance["cells"], nats["cells"], strict=True):
         if each.primary:
             new = all(each.model.recipe.kind is not entry["model"].recipe.kind for entry in entries)
@@ -259,12 +267,12 @@ def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> d
     return {
         "epoch": results.runs[0].last_epoch,
         "entries": entries,
-        "nearest": [entry["model"] for entry in entries if entry["error"] == least],
+        "nearest": [entry["model"] for entry in entries if entry["error"] == least and len(priors_of(results)) == 1],
         "floors": [level["mean"] for level in distance["floors"]],
     }
 
 
-def timing_table(runs: Sequence[Run]) -> tuple[dict, list[dict]]:
+def timing_table(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What all runs' timing has in common, and a row a run of what differs or was timed."""
     keys = list(dict.fromkeys(key for run in runs for key in run.timing))
     common = {
@@ -281,11 +289,11 @@ def timing_table(runs: Sequence[Run]) -> tuple[dict, list[dict]]:
 # --- charts ---------------------------------------------------------------------------------------
 
 
-def charts(results: Results) -> list[dict]:
+def charts(results: Results) -> list[dict[str, Any]]:
     """The page's charts: of the test images at epochs or snapshots, and of training at every epoch."""
     kinds, floors = kinds_of_codes(results), floors_of(results)
 
-    def of_codes(key: str) -> dict:
+    def of_codes(key: str) -> dict[str, Any]:
         levels = [(floor.name, floor.level("codes", key)) for floor in floors]
         return {
             "series": series("codes", key),
@@ -316,9 +324,9 @@ def charts(results: Results) -> list[dict]:
     ]
 
 
-def loss_charts(results: Results) -> list[dict]:
+def loss_charts(results: Results) -> list[dict[str, Any]]:
     """The charts of training losses that the kinds of models declare; those with the same title are one."""
-    declared: dict[str, list] = {}
+    declared: dict[str, list[tuple[Model, LossChart]]] = {}
     for model in results.models:
         for each in model.recipe.kind.loss_charts:
             declared.setdefault(each.title, []).append((model, each))

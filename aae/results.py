@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,11 +21,11 @@ class Run:
 
     recipe: Recipe
     seed: int
-    metrics: dict  # of the last snapshot
-    curves: list[dict[str, float]]  # a row a snapshot
-    match: list[dict[str, float]]  # a row an epoch
+    metrics: dict[str, Any]  # of the last snapshot
+    curves: list[dict[str, Any]]  # a row a snapshot
+    match: list[dict[str, Any]]  # a row an epoch
     history: dict[str, Line]  # of each loss
-    timing: dict
+    timing: dict[str, Any]
     codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
     snapshots: Mapping[int, Path]  # epoch -> file
     figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
@@ -66,7 +66,7 @@ class Results:
     floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
     claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
     commit: str = "unknown"
-    links: list[str] = field(default_factory=list)  # to files with the numbers, as seen from the report
+    files: list[str] = field(default_factory=list)  # with the numbers; paths in the repository
 
     @cached_property
     def models(self) -> list["Model"]:
@@ -95,7 +95,7 @@ class Model:
     recipe: Recipe
     runs: list[Run]
     prior: Prior
-    floor: dict
+    floor: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -150,7 +150,7 @@ class Floor:
     """
 
     prior: str
-    parts: dict  # `codes` and `train`, as in `Results.floor`
+    parts: dict[str, Any]  # `codes` and `train`, as in `Results.floor`
 
     @property
     def name(self) -> str:

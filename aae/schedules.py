@@ -30,7 +30,7 @@ class Schedule:
     shape: Annotated[Literal["linear", "exponential"], "adds, or multiplies by, the same at every step"] = "linear"
     until: Annotated[float, Gt(0), Le(1), "fraction of the steps after which `end` is reached"] = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.shape == "exponential" and not (self.start > 0 and self.end > 0):
             raise InputError(f"an exponential schedule needs start and end above 0; found {self.start}, {self.end}")
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, median, stdev
+from typing import Any
 
 from aae.models import Recipe
 
-Row = dict[str, float | None]  # of a table: column -> value, "epoch" among them
+Row = dict[str, Any]  # of a table: column -> a number or None, "epoch" among them
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class RunResult:
         """The same measure in every epoch of the last third."""
         return [row[f"codes{self.suffix}.{measure}"] for row in self.last_third]
 
+    def all_values(self, measure: str) -> list[float]:
+        """The same measure in every epoch, before training included."""
+        return [row[f"codes{self.suffix}.{measure}"] for row in self.match]
+
     @cached_property
     def nats(self) -> list[float]:
         """The reconstruction error of every snapshot in the last third of the epochs."""
@@ -59,7 +64,7 @@ class RunResult:
         return max(self.nats) - min(self.nats)
 
 
-def last_third(match: Sequence[Row], curves: Sequence[Row]) -> dict:
+def last_third(match: Sequence[Row], curves: Sequence[Row]) -> dict[str, Any]:
     """Median, minimum and maximum of each measure over the last third of the epochs, nested as the metrics are.
 
     `match` has a row an epoch and gives the measures of codes; `curves`, a row a snapshot, those of reconstruction.
@@ -67,7 +72,7 @@ def last_third(match: Sequence[Row], curves: Sequence[Row]) -> dict:
     e/3, rounded up.
     """
     epochs, snapshots = (rows_of_last_third(rows, match[-1]["epoch"]) for rows in (match, curves))
-    result: dict = {"epochs": len(epochs), "snapshots": len(snapshots)}
+    result: dict[str, Any] = {"epochs": len(epochs), "snapshots": len(snapshots)}
     columns = [(name, epochs) for name in match[0] if name != "epoch"]
     columns += [(name, snapshots) for name in curves[0] if name.startswith("reconstruction")]
     for name, rows in columns:
@@ -97,7 +102,7 @@ def first_match(run: RunResult, level: float) -> int | None:
     return next((end for end in ends if median(values[end - window : end]) <= level), None)
 
 
-def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict:
+def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict[str, Any]:
     """One model's numbers over its seeds, for the kind of codes with `suffix`.
 
     - `final`: mean over the seeds, and `std` if there are several, of the last snapshot's measures of codes (those of
@@ -134,9 +139,9 @@ def over_seeds(values: Sequence[float]) -> dict[str, float]:
     return {"mean": mean(values)} | ({"std": stdev(values)} if len(values) > 1 else {})
 
 
-def flatten(metrics: dict, prefix: str = "") -> dict[str, float]:
+def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Nested metrics in one level, with the dotted names of `dvc metrics diff`: `codes.axis_0.ks`."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in metrics.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat

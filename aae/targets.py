@@ -76,8 +76,10 @@ class Target(ABC):
 
 def build_target(prior: Prior, n: int, *, cells: int, projections: int) -> Target:
     """What `n` codes are compared with, with `cells` cells an axis and `projections` directions."""
-    kind = NormalTarget if isinstance(prior, NormalPrior) else SampledTarget
-    return kind(prior, n, cells, directions(prior.dim, projections))
+    along = directions(prior.dim, projections)
+    if isinstance(prior, NormalPrior):
+        return NormalTarget(prior, n, cells, along)
+    return SampledTarget(prior, n, cells, along)
 
 
 class NormalTarget(Target):
@@ -141,11 +143,11 @@ class SampledTarget(Target):
         return self_pair_means(self.sample[: self.n], self.scale, distinct=True)
 
     @property
-    def self_distance(self) -> float:
+    def self_distance(self) -> float:  # type: ignore[override]  # computed when it is asked for
         return self.self_means[0] * (self.n - 1) / self.n
 
     @property
-    def self_kernel(self) -> float:
+    def self_kernel(self) -> float:  # type: ignore[override]  # as above
         return self.self_means[1]
 
     def ks(self, axis: int, x: np.ndarray) -> float:

@@ -1,6 +1,8 @@
 // The Python module aae_native. Arrays come as addresses and sizes, so the module needs no torch and serves
 // any version of it; aae/ops.py makes the arrays and checks every argument. Its parts are headers, because
 // compiling pybind11 takes longer than compiling them.
+#include "bindings.h"
+
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -9,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "bindings.h"
 #include "bindings_items.h"
 #include "bindings_perceptron.h"
 #include "cpu/cores.h"
@@ -50,8 +51,8 @@ class ReleaseGilIfLong {
   std::optional<py::gil_scoped_release> release_;
 };
 
-void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
-                  uint64_t step, uint32_t stream, int64_t offset) {
+void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed, uint64_t step,
+                  uint32_t stream, int64_t offset) {
   aae::check_sample_prior_arrays(prior, labels, out, n);
   check_labels("sample_prior", labels, n, prior.classes);
   const ReleaseGilIfLong gil(n * prior.dim);
@@ -59,8 +60,8 @@ void sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int6
 }
 
 void assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
-                                  uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed,
-                                  uint64_t step, uint32_t stream, int64_t offset) {
+                                  uintptr_t targets, int64_t n_codes, int64_t n_prior, uint64_t seed, uint64_t step,
+                                  uint32_t stream, int64_t offset) {
   aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
   check_labels("assemble_discriminator_batch", labels, n_codes, prior.classes);
   const ReleaseGilIfLong gil((n_codes + n_prior) * prior.dim);
@@ -68,16 +69,15 @@ void assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uint
                                         at<float>(targets), n_codes, n_prior, {seed, step, stream}, offset);
 }
 
-void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
-                    int64_t n, uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
+void draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices, int64_t n,
+                    uint64_t seed, uint64_t step, uint32_t stream, int64_t offset) {
   aae::check_minibatch_arrays(images, n_images, pixels, out, indices, n);
   const ReleaseGilIfLong gil(n * (pixels + 1));
   aae::draw_minibatch_cpu(at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
                           {seed, step, stream}, offset);
 }
 
-aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes,
-                      const std::vector<float>& parameters) {
+aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes, const std::vector<float>& parameters) {
   aae::Prior prior{};
   prior.dim = dim;
   prior.classes = classes;
@@ -98,8 +98,8 @@ aae::Prior make_prior(const std::string& kind, int64_t dim, int32_t classes,
     prior.radius = parameters[0];
     prior.turns = parameters[1];
   } else {
-    throw std::invalid_argument("aae_native: no prior '" + kind + "' of dimension " + std::to_string(dim) +
-                                " with " + std::to_string(parameters.size()) + " parameters");
+    throw std::invalid_argument("aae_native: no prior '" + kind + "' of dimension " + std::to_string(dim) + " with " +
+                                std::to_string(parameters.size()) + " parameters");
   }
   return prior;
 }
@@ -157,18 +157,17 @@ py::dict build_info() {
 
 PYBIND11_MODULE(aae_native, m) {
   using py::literals::operator""_a;
-  m.doc() =
-      "Random minibatches, prior samples and discriminator batches. Use aae.ops, which checks the arguments.";
+  m.doc() = "Random minibatches, prior samples and discriminator batches. Use aae.ops, which checks the arguments.";
 
   m.def("philox4x32", &philox4x32, "counter"_a, "key"_a, "words"_a, "n"_a);
   py::class_<aae::Prior>(m, "Prior", "A prior as the kernels know it.")
       .def(py::init(&make_prior), "kind"_a, "dim"_a, "classes"_a, "parameters"_a);
   m.def("sample_prior", &sample_prior, "prior"_a, "labels"_a, "out"_a, "n"_a, "seed"_a, "step"_a, "stream"_a,
         "offset"_a);
-  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a,
-        "batch"_a, "targets"_a, "n_codes"_a, "n_prior"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a);
-  m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a,
-        "seed"_a, "step"_a, "stream"_a, "offset"_a);
+  m.def("assemble_discriminator_batch", &assemble_discriminator_batch, "prior"_a, "codes"_a, "labels"_a, "batch"_a,
+        "targets"_a, "n_codes"_a, "n_prior"_a, "seed"_a, "step"_a, "stream"_a, "offset"_a);
+  m.def("draw_minibatch", &draw_minibatch, "images"_a, "n_images"_a, "pixels"_a, "out"_a, "indices"_a, "n"_a, "seed"_a,
+        "step"_a, "stream"_a, "offset"_a);
 
   items::bind(m);
 
@@ -180,8 +179,7 @@ PYBIND11_MODULE(aae_native, m) {
   perceptron::bind(m);
 
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
-  m.def("set_isa", &aae::set_isa, "name"_a,
-        "Use another of build_info()['available_isas']: the same bits, slower.");
+  m.def("set_isa", &aae::set_isa, "name"_a, "Use another of build_info()['available_isas']: the same bits, slower.");
   m.def("available_cores", &aae::available_cores,
         "How many cores this process may use: the least of its affinity and its control groups' quotas, at least 1.");
   m.def("quota_in_cores", &aae::quota_in_cores, "root"_a, "groups"_a,

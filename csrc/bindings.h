@@ -36,13 +36,11 @@ inline void check_disjoint(const char* op, size_t written, std::initializer_list
 }
 
 inline void check_sample_prior_arrays(const Prior& prior, uintptr_t labels, uintptr_t out, int64_t n) {
-  check_disjoint("sample_prior", 1,
-                 {{"out", out, 4 * n * prior.dim}, {"labels", labels, labels ? 8 * n : 0}});
+  check_disjoint("sample_prior", 1, {{"out", out, 4 * n * prior.dim}, {"labels", labels, labels ? 8 * n : 0}});
 }
 
-inline void check_discriminator_batch_arrays(const Prior& prior, uintptr_t codes, uintptr_t labels,
-                                             uintptr_t batch, uintptr_t targets, int64_t n_codes,
-                                             int64_t n_prior) {
+inline void check_discriminator_batch_arrays(const Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch,
+                                             uintptr_t targets, int64_t n_codes, int64_t n_prior) {
   const int64_t rows = n_codes + n_prior, width = prior.dim + (labels ? prior.classes : 0);
   check_disjoint("assemble_discriminator_batch", 2,
                  {{"out[0]", batch, 4 * rows * width},
@@ -51,12 +49,10 @@ inline void check_discriminator_batch_arrays(const Prior& prior, uintptr_t codes
                   {"labels", labels, labels ? 8 * n_codes : 0}});
 }
 
-inline void check_minibatch_arrays(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out,
-                                   uintptr_t indices, int64_t n) {
+inline void check_minibatch_arrays(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
+                                   int64_t n) {
   check_disjoint("draw_minibatch", 2,
-                 {{"out[0]", out, 4 * n * pixels},
-                  {"out[1]", indices, 8 * n},
-                  {"images", images, n_images * pixels}});
+                 {{"out[0]", out, 4 * n * pixels}, {"out[1]", indices, 8 * n}, {"images", images, n_images * pixels}});
 }
 
 }  // namespace aae

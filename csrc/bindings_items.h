@@ -27,28 +27,33 @@ aae::PhiloxItems philox4x32(uintptr_t counter, uintptr_t key, uintptr_t words, i
   return {at<int64_t>(counter), at<int64_t>(key), at<int64_t>(words), n};
 }
 
-aae::PriorItems sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n,
-                             uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
-                             int64_t offset) {
+aae::PriorItems sample_prior(const aae::Prior& prior, uintptr_t labels, uintptr_t out, int64_t n, uint64_t seed,
+                             uint64_t step, uintptr_t late_step, uint32_t stream, int64_t offset) {
   aae::check_sample_prior_arrays(prior, labels, out, n);
   return {prior, at<int64_t>(labels), at<float>(out), n, late_draw(seed, step, late_step, stream), offset};
 }
 
-aae::DiscriminatorBatchItems assemble_discriminator_batch(
-    const aae::Prior& prior, uintptr_t codes, uintptr_t labels, uintptr_t batch, uintptr_t targets,
-    int64_t n_codes, int64_t n_prior, uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
-    int64_t offset) {
+aae::DiscriminatorBatchItems assemble_discriminator_batch(const aae::Prior& prior, uintptr_t codes, uintptr_t labels,
+                                                          uintptr_t batch, uintptr_t targets, int64_t n_codes,
+                                                          int64_t n_prior, uint64_t seed, uint64_t step,
+                                                          uintptr_t late_step, uint32_t stream, int64_t offset) {
   aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
   const aae::PriorItems drawn = sample_prior(prior, 0, 0, n_prior, seed, step, late_step, stream, offset);
   return {at<float>(codes), at<int64_t>(labels), n_codes, drawn, at<float>(batch), at<float>(targets)};
 }
 
-aae::MinibatchItems draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out,
-                                   uintptr_t indices, int64_t n, uint64_t seed, uint64_t step,
-                                   uintptr_t late_step, uint32_t stream, int64_t offset) {
+aae::MinibatchItems draw_minibatch(uintptr_t images, int64_t n_images, int64_t pixels, uintptr_t out, uintptr_t indices,
+                                   int64_t n, uint64_t seed, uint64_t step, uintptr_t late_step, uint32_t stream,
+                                   int64_t offset) {
   aae::check_minibatch_arrays(images, n_images, pixels, out, indices, n);
-  return {at<uint8_t>(images), n_images, pixels, at<float>(out), at<int64_t>(indices), n,
-          late_draw(seed, step, late_step, stream), offset};
+  return {at<uint8_t>(images),
+          n_images,
+          pixels,
+          at<float>(out),
+          at<int64_t>(indices),
+          n,
+          late_draw(seed, step, late_step, stream),
+          offset};
 }
 
 // As a GPU would with at most `blocks` blocks, but for the order of the threads, which here is a random one.

@@ -46,12 +46,14 @@ inline void bind(py::module_& m) {
              return Pass(perceptron, rows, at(outputs), at(grads));
            }),
            "perceptron"_a, "rows"_a, "outputs"_a, "grad_inputs"_a, py::keep_alive<1, 2>())
-      .def("forward", [](Pass& self, uintptr_t x) { self.forward(at(x)); }, "x"_a, release)
-      .def("backward",
-           [](Pass& self, uintptr_t grad_outputs, int64_t n, bool grad_inputs) {
-             self.backward(at(grad_outputs), n, grad_inputs);
-           },
-           "grad_outputs"_a, "n"_a, "grad_inputs"_a, release);
+      .def(
+          "forward", [](Pass& self, uintptr_t x) { self.forward(at(x)); }, "x"_a, release)
+      .def(
+          "backward",
+          [](Pass& self, uintptr_t grad_outputs, int64_t n, bool grad_inputs) {
+            self.backward(at(grad_outputs), n, grad_inputs);
+          },
+          "grad_outputs"_a, "n"_a, "grad_inputs"_a, release);
 
   py::class_<Moments>(m, "Moments", "Adam's moments of one layer.")
       .def(py::init([](uintptr_t weight_mean, uintptr_t weight_square, uintptr_t bias_mean, uintptr_t bias_square) {
@@ -64,36 +66,41 @@ inline void bind(py::module_& m) {
            "moments"_a, py::keep_alive<1, 2>())
       .def("update", &Adam::update, "passes"_a, "learning_rate"_a, release)
       .def_readwrite("steps", &Adam::steps);
-  m.def("adam_rates",
-        [](double learning_rate, double beta1, double beta2, int64_t step) {
-          const aae::AdamStep rates = aae::adam_step(learning_rate, beta1, beta2, step);
-          return py::make_tuple(rates.step_size, rates.root_scale);
-        },
-        "The step size and the scale of the root, as Adam corrects them at step `step`, counted from 1.",
-        "learning_rate"_a, "beta1"_a, "beta2"_a, "step"_a);
-  m.def("move_average",
-        [](uintptr_t average, uintptr_t parameter, int64_t count, float rate) {
-          aae::move_average(at(average), at(parameter), count, rate);
-        },
-        "average"_a, "parameter"_a, "count"_a, "rate"_a, release);
+  m.def(
+      "adam_rates",
+      [](double learning_rate, double beta1, double beta2, int64_t step) {
+        const aae::AdamStep rates = aae::adam_step(learning_rate, beta1, beta2, step);
+        return py::make_tuple(rates.step_size, rates.root_scale);
+      },
+      "The step size and the scale of the root, as Adam corrects them at step `step`, counted from 1.",
+      "learning_rate"_a, "beta1"_a, "beta2"_a, "step"_a);
+  m.def(
+      "move_average",
+      [](uintptr_t average, uintptr_t parameter, int64_t count, float rate) {
+        aae::move_average(at(average), at(parameter), count, rate);
+      },
+      "average"_a, "parameter"_a, "count"_a, "rate"_a, release);
 
-  m.def("cross_entropy",
-        [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {
-          return aae::cross_entropy(at(logits), at(targets), target, n, outputs, scale);
-        },
-        "logits"_a, "targets"_a, "target"_a, "n"_a, "outputs"_a, "scale"_a, release);
-  m.def("sample_posterior",
-        [](uintptr_t posterior, uintptr_t noise, uintptr_t codes, int64_t n, int64_t size) {
-          aae::sample_posterior(at(posterior), at(noise), at(codes), n, size);
-        },
-        "posterior"_a, "noise"_a, "codes"_a, "n"_a, "size"_a);
-  m.def("posterior_gradient",
-        [](uintptr_t posterior, uintptr_t noise, uintptr_t grad_codes, double prior_std, uintptr_t kl,
-           uintptr_t grad_posterior, int64_t n, int64_t size) {
-          aae::posterior_gradient(at(posterior), at(noise), at(grad_codes), prior_std, at(kl), at(grad_posterior), n,
-                                  size);
-        },
-        "posterior"_a, "noise"_a, "grad_codes"_a, "prior_std"_a, "kl"_a, "grad_posterior"_a, "n"_a, "size"_a);
+  m.def(
+      "cross_entropy",
+      [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {
+        return aae::cross_entropy(at(logits), at(targets), target, n, outputs, scale);
+      },
+      "logits"_a, "targets"_a, "target"_a, "n"_a, "outputs"_a, "scale"_a, release);
+  m.def(
+      "sample_posterior",
+      [](uintptr_t posterior, uintptr_t noise, uintptr_t codes, int64_t n, int64_t size) {
+        aae::sample_posterior(at(posterior), at(noise), at(codes), n, size);
+      },
+      "posterior"_a, "noise"_a, "codes"_a, "n"_a, "size"_a);
+  m.def(
+      "posterior_gradient",
+      [](uintptr_t posterior, uintptr_t noise, uintptr_t grad_codes, double prior_std, uintptr_t kl,
+         uintptr_t grad_posterior, int64_t n, int64_t size) {
+        aae::posterior_gradient(at(posterior), at(noise), at(grad_codes), prior_std, at(kl), at(grad_posterior), n,
+                                size);
+      },
+      "posterior"_a, "noise"_a, "grad_codes"_a, "prior_std"_a, "kl"_a, "grad_posterior"_a, "n"_a, "size"_a);
 }
 
 }  // namespace perceptron

@@ -88,8 +88,8 @@ struct PhiloxItems {
 
   AAE_HD void operator()(int64_t i) const {
     const int64_t* c = counter + 4 * i;
-    const Words w = philox4x32({static_cast<uint32_t>(c[0]), static_cast<uint32_t>(c[1]),
-                                static_cast<uint32_t>(c[2]), static_cast<uint32_t>(c[3])},
+    const Words w = philox4x32({static_cast<uint32_t>(c[0]), static_cast<uint32_t>(c[1]), static_cast<uint32_t>(c[2]),
+                                static_cast<uint32_t>(c[3])},
                                static_cast<uint32_t>(key[0]), static_cast<uint32_t>(key[1]));
     int64_t* to = words + 4 * i;
     to[0] = w.x0;

@@ -23,9 +23,9 @@ void draw_classes_cpu(const Prior& prior, int64_t* classes, int64_t n, const Dra
 // targets [n_codes + n_prior, 1]: 0 for the codes, 1 for the prior.
 // With `labels` [n_codes] of the codes, else null, the batch is [.., dim + prior.classes]: each row ends in its
 // class, one-hot. The classes of the prior's rows are drawn.
-void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, const int64_t* labels,
-                                      float* batch, float* targets, int64_t n_codes, int64_t n_prior,
-                                      const Draw& draw, int64_t offset);
+void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, const int64_t* labels, float* batch,
+                                      float* targets, int64_t n_codes, int64_t n_prior, const Draw& draw,
+                                      int64_t offset);
 
 // images [n_images, pixels], out [n, pixels] in [0, 1], indices [n], with replacement; n_images < 2^32.
 void draw_minibatch_cpu(const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices,

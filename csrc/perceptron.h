@@ -102,7 +102,7 @@ class Adam {
 
   const Perceptron& perceptron_;
   const double beta1_, beta2_;
-  const std::vector<Moments> moments_;  // of each layer, as are the next
+  const std::vector<Moments> moments_;                                // of each layer, as are the next
   std::vector<std::vector<float>> stacked_x_, stacked_grad_outputs_;  // of several passes
 };
 

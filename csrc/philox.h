@@ -57,10 +57,9 @@ AAE_HD Words philox4x32(Words c, uint32_t k0, uint32_t k1) {
 }
 
 AAE_HD Words philox4x32(const Draw& draw, uint64_t index) {
-  return philox4x32(
-      {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(draw.step),
-       static_cast<uint32_t>(draw.step >> 32) | (draw.stream << 16)},
-      static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32));
+  return philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(draw.step),
+                     static_cast<uint32_t>(draw.step >> 32) | (draw.stream << 16)},
+                    static_cast<uint32_t>(draw.seed), static_cast<uint32_t>(draw.seed >> 32));
 }
 
 }  // namespace aae

@@ -110,8 +110,7 @@ AAE_HD Pair swiss_roll_row(const Prior& prior, const Words& w, int32_t row_class
 AAE_HD Pair prior_row(const Prior& prior, const Draw& draw, uint64_t row, const Labels& labels) {
   const Words w = philox4x32(draw, row);
   const int32_t row_class = class_of_row(draw, row, prior.classes, labels);
-  return prior.kind == PriorKind::mixture ? mixture_row(prior, w, row_class)
-                                          : swiss_roll_row(prior, w, row_class);
+  return prior.kind == PriorKind::mixture ? mixture_row(prior, w, row_class) : swiss_roll_row(prior, w, row_class);
 }
 
 // Elements 4 * block to 4 * block + 3.

@@ -2,6 +2,7 @@
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aae_native
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
-from pipeline.tables import read_codes, write_csv, write_json
+from pipeline.tables import read_codes, write_csv, write_record
 from pipeline.threads import take_share
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     indices = training_sample(train_images, images)
     sample = Sample(indices, target if len(indices) == images else target_for(len(indices), settings.cells))
 
-    def measure(epoch: int, path: Path) -> dict:
+    def measure(epoch: int, path: Path) -> dict[str, Any]:
         try:
             return {"epoch": epoch} | model_metrics(load_snapshot(path), test, train, sample, prior, seed=seed)
         except InputError as error:
@@ -57,10 +58,10 @@ def main() -> None:
     flat = [flatten(metrics) for metrics in curves]
     write_csv(CURVES / f"{run}.csv", flat)
     write_csv(MATCH / f"{run}.csv", match)
-    write_json(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
+    write_record(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
 
 
-def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, pool: Executor) -> list[dict]:
+def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, pool: Executor) -> list[dict[str, Any]]:
     """A row an epoch: the match of the codes that training left in `results/codes`; `model` is any of the run's."""
     path = CODES / f"{run}.npy"
     outputs = read_codes(path)
@@ -71,7 +72,7 @@ def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, poo
             "`dvc repro` makes it"
         )
 
-    def measure(epoch: int) -> dict:
+    def measure(epoch: int) -> dict[str, Any]:
         try:
             return {"epoch": epoch} | flatten(epoch_metrics(model, np.array(outputs[epoch]), target, seed=seed))
         except InputError as error:

@@ -1,6 +1,7 @@
 """Stage `floor`: what the measures are between a model's prior and samples of it, as many as there are images."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aae.data import load_dataset
 from aae.floor import floor_metrics, train_floor_metrics
@@ -9,7 +10,7 @@ from pipeline.cli import model_argument, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FLOOR
-from pipeline.tables import write_json
+from pipeline.tables import write_record
 from pipeline.threads import take_share
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     settings, data = params.evaluation, load_dataset(DATA)
     prior = recipe.prior(params.code_size, data.classes)
 
-    def floor(metrics: Callable, rows: int, cells: int, samples: int) -> dict:
+    def floor(metrics: Callable[..., dict[str, Any]], rows: int, cells: int, samples: int) -> dict[str, Any]:
         target = build_target(prior, rows, cells=cells, projections=settings.projections)
         return {"rows": rows, "samples": samples, "codes": metrics(prior, target, samples)}
 
@@ -29,7 +30,7 @@ def main() -> None:
     # Samples of the size of the training set take longer and vary less.
     samples = max(2, settings.floor_samples // 5)
     of_train = floor(train_floor_metrics, len(data.train_images), settings.train_cells, samples)
-    write_json(FLOOR / f"{recipe.name}.json", of_test | {"train": of_train})
+    write_record(FLOOR / f"{recipe.name}.json", of_test | {"train": of_train})
 
 
 if __name__ == "__main__":

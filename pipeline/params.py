@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -20,7 +21,7 @@ from pipeline.sections import Section, section_of, settings_of
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-KINDS = Annotated[
+KINDS: Any = Annotated[  # known when the modules of the kinds are
     Union[tuple(section_of(find_kind(name).Settings, kind=name) for name in kind_names())],  # noqa: UP007
     Field(discriminator="kind"),
 ]
@@ -131,7 +132,7 @@ def load_params(path: Path = PARAMS) -> Params:
     return params
 
 
-def check_names(content: dict) -> None:
+def check_names(content: dict[str, Any]) -> None:
     """Raises InputError for a key at top level that is neither a parameter nor a section of a model."""
     for key, value in content.items():
         near = get_close_matches(str(key), Params.model_fields, n=1)
@@ -144,9 +145,10 @@ def check_names(content: dict) -> None:
 
 def check_agreement(params: Params) -> None:
     """Raises InputError for values that are each allowed and do not agree."""
-    sections = ", ".join(params.model_extra)
+    known = params.model_extra or {}
+    sections = ", ".join(known)
     for name in params.models:
-        if name not in params.model_extra:
+        if name not in known:
             raise InputError(f"models: no section {name}; there are: {sections}")
     for key in ("seeds", "models"):
         values = getattr(params, key)
@@ -168,7 +170,7 @@ def check_results_names(recipes: list[Recipe]) -> None:
             raise InputError(f"models: {recipe.name} has another meaning in {SUMMARY}; allowed: any other name")
 
 
-def describe(error: dict[str, Any], content: dict) -> str:
+def describe(error: Mapping[str, Any], content: dict[str, Any]) -> str:
     """One line for one of pydantic's errors: the key, what is allowed, what was found."""
     path = path_in(content, error)
     key = ".".join(map(str, path))
@@ -189,7 +191,7 @@ def describe(error: dict[str, Any], content: dict) -> str:
     return f"{key}: {message}; found {error['input']!r}"
 
 
-def path_in(content: dict, error: dict[str, Any]) -> list[str | int]:
+def path_in(content: dict[str, Any], error: Mapping[str, Any]) -> list[str | int]:
     """The error's place in `content`, without the alternatives that pydantic names on the way."""
     place: Any = content
     path: list[str | int] = []
@@ -202,10 +204,10 @@ def path_in(content: dict, error: dict[str, Any]) -> list[str | int]:
     return path
 
 
-def keys_of(content: dict, path: list[str | int]) -> list[str]:
+def keys_of(content: Any, path: list[str | int]) -> list[str]:
     """The keys that the section of `content` at `path` may have."""
     schema = Params.model_json_schema()
-    places: list[dict] = [schema]
+    places: list[dict[str, Any]] = [schema]
     for part in path:
         content = content[part]
         parts = [place["properties"].get(part, place["additionalProperties"]) for place in places]
@@ -215,7 +217,7 @@ def keys_of(content: dict, path: list[str | int]) -> list[str]:
     return list(dict.fromkeys(key for place in places for key in place["properties"]))
 
 
-def sections_in(schema: dict, definitions: dict) -> list[dict]:
+def sections_in(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
     """The schemas of mappings among the alternatives of `schema`."""
     if "$ref" in schema:
         return sections_in(definitions[schema["$ref"].rpartition("/")[2]], definitions)

@@ -16,9 +16,11 @@ MATCH = Path("results/match")
 FLOOR = Path("results/floor")
 SUMMARY = Path("results/summary.json")
 TIMING_SUMMARY = Path("results/timing_summary.json")
+SCORES = Path("results/scores.json")
 FIGURES = Path("results/figures")
 PLOTS = Path("results/plots")
 REPORT = Path("report")
+DIST = Path("dist")  # what `make release` writes; not tracked
 
 
 def run_name(model: str, seed: int) -> str:

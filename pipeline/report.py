@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from aae.data import load_dataset
 from aae.errors import InputError
@@ -48,7 +49,7 @@ def main() -> None:
         floor={name: read_json(FLOOR / f"{name}.json") for name in params.models},
         claims={name: claims[name] | time_claims[name] for name in claims},
         commit=commit(),
-        links=links(params.models, [run.name for run in runs]),
+        files=files(params.models, [run.name for run in runs]),
     )
     page = render_page(results, data.test_images, data.test_labels)
 
@@ -62,10 +63,10 @@ def main() -> None:
             (REPORT / f"{first.name}-{kind}.png").write_bytes(content)
 
 
-def listed(params: Params) -> dict:
+def listed(params: Params) -> dict[str, Any]:
     """The parameters, without the sections of models that are not trained."""
-    content = params.model_dump()
-    return {key: value for key, value in content.items() if key not in params.model_extra or key in params.models}
+    content, sections = params.model_dump(), params.model_extra or {}
+    return {key: value for key, value in content.items() if key not in sections or key in params.models}
 
 
 def load_run(recipe: Recipe, seed: int) -> Run:
@@ -98,7 +99,7 @@ def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def commit() -> str:
     """The commit that is checked out, and whether the code or the parameters are others; unknown without git."""
     try:
-        git = {"capture_output": True, "text": True, "check": True}
+        git: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()
         sources = ["params.yaml", "pipeline", "aae", "csrc", "setup.py"]
         changed = subprocess.run(["git", "status", "--porcelain", "--", *sources], **git).stdout
@@ -107,12 +108,12 @@ def commit() -> str:
     return f"{head} with changes" if changed else head
 
 
-def links(models: list[str], runs: list[str]) -> list[str]:
-    """The files with the numbers, as seen from the report's folder."""
-    files = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
+def files(models: list[str], runs: list[str]) -> list[str]:
+    """The files with the numbers. The report names them and has no links to them: it may be anywhere by then."""
+    paths = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
     for run in runs:
-        files += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
-    return [f"../{file.as_posix()}" for file in files]
+        paths += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
+    return [path.as_posix() for path in paths]
 
 
 if __name__ == "__main__":

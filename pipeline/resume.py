@@ -39,10 +39,10 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
 class Interruption:
     """Turns Ctrl-C and a request to end into a flag, so that training stops between two iterations."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requested = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request)
 
-    def _request(self, *_) -> None:
+    def _request(self, *_: object) -> None:
         self.requested = True

@@ -19,7 +19,7 @@ class Section(BaseModel):
     """A mapping in params.yaml."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    settings: ClassVar[type | None] = None  # the dataclass that this section was made from
+    settings: ClassVar[Any] = None  # the dataclass that this section was made from
 
 
 @cache
@@ -42,15 +42,19 @@ def translated(hint: Any) -> Any:
         limits = [Field(description=limit) if isinstance(limit, str) else limit for limit in limits]
         return Annotated[(translated(base), *limits)]
     if get_origin(hint) in (Union, types.UnionType):
-        sections = [section_of(option) for option in get_args(hint) if is_dataclass(option)]
-        values = [option for option in get_args(hint) if not is_dataclass(option)]
+        sections = [section_of(option) for option in get_args(hint) if is_settings(option)]
+        values = [option for option in get_args(hint) if not is_settings(option)]
         return value_or_section(values[0], sections[0]) if values else one_of(sections)
-    return section_of(hint) if is_dataclass(hint) else hint
+    return section_of(hint) if is_settings(hint) else hint
+
+
+def is_settings(hint: Any) -> bool:
+    return isinstance(hint, type) and is_dataclass(hint)
 
 
 def value_or_section(value: Any, section: type[Section]) -> Any:
     """A mapping is the section, anything else the value, so that a mistake is told in the words of one of them."""
-    options = Annotated[value, Tag("value")] | Annotated[section, Tag("section")]
+    options: Any = Annotated[value, Tag("value")] | Annotated[section, Tag("section")]
     return Annotated[options, Discriminator(lambda found: "section" if isinstance(found, dict | Section) else "value")]
 
 

@@ -1,8 +1,10 @@
-"""Stage `summarize`: all runs together, the verdicts on the post's claims, and tables for `dvc plots`."""
+"""Stage `summarize`: all runs together, the verdicts on the post's claims, scores, and tables for `dvc plots`."""
+
+from typing import Any
 
 import torch
 
-from aae.claims import match_claim, stability_claim, time_claim
+from aae.claims import distances_not_comparable, match_claim, stability_claim, time_claim
 from aae.data import Dataset, load_dataset
 from aae.errors import InputError
 from aae.models import Recipe, compared_with
@@ -15,6 +17,7 @@ from pipeline.paths import (
     FLOOR,
     MATCH,
     PLOTS,
+    SCORES,
     SUMMARY,
     TIMING,
     TIMING_SUMMARY,
@@ -30,6 +33,13 @@ PLOTTED_CURVES = {
     "knn_accuracy": "labels{}.knn_accuracy",
     "probe_accuracy": "labels{}.probe_accuracy",
 }
+# name -> place in the summary of a model; what `dvc exp show` and `make compare` show of it
+SCORED = {
+    "distance": ("final", "sliced_wasserstein", "mean"),
+    "worst": ("last_third", "sliced_wasserstein", "max"),
+    "nats": ("final", "nats", "mean"),
+    "knn": ("final", "knn_accuracy", "mean"),
+}
 
 
 def main() -> None:
@@ -43,13 +53,13 @@ def main() -> None:
     flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
     seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
 
-    summary = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
+    summary: dict[str, Any] = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
     times, claims, time_claims = {}, {}, {}
     for name, recipe in recipes.items():
-        epochs = [first_match(run, level) for run in runs[name]]
+        epochs = [epoch for run in runs[name] if (epoch := first_match(run, level)) is not None]
         summary[name] = summarize_model(runs[name], recipe.kind.aggregated) | {
             "flops_per_epoch": flops[name],
-            "epochs_to_match": None if None in epochs else over_seeds(epochs),
+            "epochs_to_match": over_seeds(epochs) if len(epochs) == len(runs[name]) else None,
         }
         for kind in recipe.other_codes:
             summary[f"{name}_{kind.name}"] = summarize_model(runs[name], kind.suffix)
@@ -59,12 +69,21 @@ def main() -> None:
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
-            claims[name] = {"match": match_claim(*both, floor), "stability": stability_claim(*both)}
-            time = time_claim(*both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level)
-            time_claims[name] = {"time": time}
+            priors = tuple(each.prior(params.code_size, data.classes) for each in (recipe, reference))
+            why = distances_not_comparable(*both, priors, level)
+            claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
+            timing_of = {"flops_per_epoch": flops, "seconds_per_epoch": seconds, "match_level": level}
+            time_claims[name] = {"time": time_claim(*both, **timing_of, not_comparable=why)}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
+    write_json(SCORES, {name: scores(summary[name]) for name in recipes})
     write_plots(runs, floor)
+
+
+def scores(summary: dict) -> dict[str, float]:
+    """The few numbers of a model that experiments are compared by; without labels there are fewer."""
+    found = {name: summary[part].get(measure) for name, (part, measure, _) in SCORED.items()}
+    return {name: found[name][key] for name, (*_, key) in SCORED.items() if found[name]}
 
 
 def load_run(recipe: Recipe, seed: int) -> RunResult:
@@ -86,7 +105,7 @@ def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: i
     return len(data.train_images) // batch_size * model.iteration_flops(recipe.settings, batch_size)
 
 
-def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> None:
+def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any]]) -> None:
     """Two tables in the long form, with a line's name in the column `run`: of every epoch, and of every snapshot."""
     match, curves = [], []
     for of_model in runs.values():
@@ -94,7 +113,7 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict]) -> Non
         for run in of_model:
             for kind in recipe.kind.codes_kinds:
                 label = "" if kind == recipe.aggregated else f" {kind.name}"
-                name = {"run": run_name(recipe.name, run.seed) + label}
+                name: dict[str, Any] = {"run": run_name(recipe.name, run.seed) + label}
                 for row in run.match:
                     values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
                     match.append({"epoch": int(row["epoch"])} | name | values)

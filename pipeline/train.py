@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import shutil
 import statistics
 import time
@@ -30,7 +29,7 @@ from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
 from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
-from pipeline.tables import read_json
+from pipeline.tables import read_json, write_record
 from pipeline.threads import take_share
 
 TIMED_EPOCHS = 5  # at least so many have the threads that every run begins with, so that the times of models compare
@@ -121,7 +120,7 @@ def train(
             if params.threads == "auto" and epoch > TIMED_EPOCHS:
                 take_share()
             try:
-                losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs and graphs.advance)
+                losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs.advance if graphs else None)
             except Diverged as error:
                 last = max(list_snapshots(scratch / "snapshots"))
                 raise InputError(
@@ -135,6 +134,7 @@ def train(
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
                 publish(save_snapshot(scratch / "snapshots", epoch, trainer.published(), metadata), run)
                 save(0.0)
+    (HISTORY / run / "metrics.json").unlink(missing_ok=True)  # DVCLive's, of what the tables' last rows say
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
@@ -209,8 +209,7 @@ def write_timing(
         **describe_machine(device),
         "threads": threads,
     }
-    TIMING.mkdir(parents=True, exist_ok=True)
-    (TIMING / f"{run}.json").write_text(json.dumps(timing, indent=2) + "\n")
+    write_record(TIMING / f"{run}.json", timing)
 
 
 if __name__ == "__main__":

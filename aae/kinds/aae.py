@@ -38,7 +38,7 @@ class AAE(Autoencoder):
     and gives the logit of their class: 1 is `prior`, 0 is `encoded`.
     """
 
-    Settings = AAESettings
+    Settings: ClassVar[type] = AAESettings
     title = "AAE"
     long_title = "adversarial autoencoder"
     compared_with = "vae"
@@ -83,7 +83,7 @@ class AAE(Autoencoder):
         return settings.prior.build(code_size, classes)
 
     @classmethod
-    def check(cls, settings: AAESettings, code_size: int) -> None:
+    def check(cls, settings: Any, code_size: int) -> None:
         prior = settings.prior.build(code_size, classes=1)
         if prior.dim != code_size:
             raise InputError(f"prior: {prior.kind} needs code_size {prior.dim}; found {code_size}")
@@ -152,10 +152,11 @@ class AAETrainer(Trainer):
         n, half = self.batch_size, self.batch_size // 2
         self.minibatch = self.new_minibatch(n)  # of the reconstruction step
         self.adversarial_minibatch = self.new_minibatch(half + n)  # the discriminator's rows, the generator's
-        self.discriminator_minibatch = tuple(tensor[:half] for tensor in self.adversarial_minibatch)
-        self.generator_minibatch = tuple(tensor[half:] for tensor in self.adversarial_minibatch)
-        columns = model.discriminator[0].in_features
-        self.discriminator_batch = tuple(torch.empty(2 * half, size, device=images.device) for size in (columns, 1))
+        drawn, indices = self.adversarial_minibatch
+        self.discriminator_minibatch = drawn[:half], indices[:half]
+        self.generator_minibatch = drawn[half:], indices[half:]
+        rows, columns, device = 2 * half, model.code_size + model.label_classes, images.device
+        self.discriminator_batch = torch.empty(rows, columns, device=device), torch.empty(rows, 1, device=device)
 
         self.encoder_pass = self.passes.Pass(encoder, n)
         self.decoder_pass = self.passes.Pass(decoder, n)

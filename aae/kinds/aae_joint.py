@@ -5,7 +5,7 @@ post's algorithm, why, and what was tried.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class JointAAESettings:
 class JointAAE(AAE):
     """The AAE's networks, trained by `JointAAETrainer`."""
 
-    Settings = JointAAESettings
+    Settings: ClassVar[type] = JointAAESettings
     title = "Joint AAE"
     long_title = "joint adversarial autoencoder"
 
@@ -121,7 +121,7 @@ class JointAAETrainer(Trainer):
         self.encoder_pass, self.decoder_pass = self.passes.Pass(encoder, n), self.passes.Pass(decoder, n)
         self.generator_pass = self.passes.Pass(discriminator, n)  # through the discriminator to the codes
         self.penalised = min(n, recent)  # codes, the newest
-        rows, columns = 2 * recent + 2 * self.penalised, model.discriminator[0].in_features
+        rows, columns = 2 * recent + 2 * self.penalised, model.code_size + model.label_classes
         self.discriminator_pass = self.passes.Pass(discriminator, rows)
         self.rows = torch.empty(rows, columns, device=device)
         self.discriminator_batch = self.rows[: 2 * recent], torch.empty(2 * recent, 1, device=device)
@@ -174,7 +174,7 @@ class JointAAETrainer(Trainer):
     def remember(self, codes: Tensor, labels: Tensor | None) -> None:
         """Puts `codes` behind the recent ones, of which it drops as many."""
         for recent, new in ((self.recent_codes, codes), (self.recent_labels, labels)):
-            if recent is not None:
+            if recent is not None and new is not None:
                 recent.copy_(torch.cat([recent, new])[-len(recent) :])
 
     def discriminator_step(self, step: int | Tensor) -> Tensor | float:

@@ -67,16 +67,9 @@ def read_image(path: Path, grey: bool, size: tuple[int, int] | None = None, size
 
 def pixels_of(image: Image.Image, path: Path) -> np.ndarray:
     """The pixels as they are, without loss, or an InputError: uint8 [height, width, 1 or 3]."""
-    if image.mode == "P":
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode not in ("L", "RGB", "LA", "RGBA"):
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
         raise InputError(f"{path}: pixels of Pillow's mode {image.mode}, needed 8 bits a channel, grey or RGB")
-    pixels = np.asarray(image)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if image.mode in ("LA", "RGBA"):
-        if pixels[..., -1].min() < 255:
-            raise InputError(f"{path}: has transparent pixels; all must be opaque")
-        pixels = pixels[..., :-1]
-    return pixels
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise InputError(f"{path}: has transparent pixels; all must be opaque")
+    pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -25,22 +25,23 @@ def read_npz(path: Path, classes: int | None = None) -> Dataset:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
-            wanted = dict(NPZ_NAMES)
-            if not {"y_train", "y_test"} & members.keys():
-                del wanted["train_labels"], wanted["test_labels"]
-            for name in wanted.values():
-                if name not in members:
-                    found = ", ".join(sorted(members)) or "no array"
-                    raise InputError(f"{path}: {name} is missing; found {found}")
-            arrays = {key: read_array(archive, members[name], path, name) for key, name in wanted.items()}
-            names = None
-            if CLASS_NAMES in members and "train_labels" in wanted:
-                names = read_array(archive, members[CLASS_NAMES], path, CLASS_NAMES).tolist()
-                names = checked_class_names(names, f"{path}: {CLASS_NAMES}")
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # its parsers have several for damaged bytes
         raise InputError(f"{path}: not a readable .npz file ({error})") from None
+    with archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        wanted = dict(NPZ_NAMES)
+        if not {"y_train", "y_test"} & members.keys():
+            del wanted["train_labels"], wanted["test_labels"]
+        for name in wanted.values():
+            if name not in members:
+                found = ", ".join(sorted(members)) or "no array"
+                raise InputError(f"{path}: {name} is missing; found {ascii(found)[1:-1]}")
+        arrays = {key: read_array(archive, members[name], path, name) for key, name in wanted.items()}
+        names = None
+        if CLASS_NAMES in members and "train_labels" in wanted:
+            names = read_array(archive, members[CLASS_NAMES], path, CLASS_NAMES).tolist()
+            names = checked_class_names(names, f"{path}: {CLASS_NAMES}")
     return build_dataset(arrays, Source(path, NPZ_NAMES), classes, names)
 
 

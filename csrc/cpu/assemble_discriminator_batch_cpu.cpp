@@ -8,8 +8,7 @@ namespace {
 constexpr int64_t kTile = 256;  // rows
 
 // rows [n, dim] and their classes [n], one-hot, to batch [n, dim + n_classes].
-void put_rows(const float* rows, const int64_t* classes, float* batch, int64_t n, int64_t dim,
-              int64_t n_classes) {
+void put_rows(const float* rows, const int64_t* classes, float* batch, int64_t n, int64_t dim, int64_t n_classes) {
   for (int64_t i = 0; i < n; ++i) {
     float* one_hot = std::copy_n(rows + i * dim, dim, batch + i * (dim + n_classes));
     std::fill_n(one_hot, n_classes, 0.0f);
@@ -31,9 +30,9 @@ void put_prior_rows(const Prior& prior, float* batch, int64_t n, const Draw& dra
 
 }  // namespace
 
-void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, const int64_t* labels,
-                                      float* batch, float* targets, int64_t n_codes, int64_t n_prior,
-                                      const Draw& draw, int64_t offset) {
+void assemble_discriminator_batch_cpu(const Prior& prior, const float* codes, const int64_t* labels, float* batch,
+                                      float* targets, int64_t n_codes, int64_t n_prior, const Draw& draw,
+                                      int64_t offset) {
   if (labels == nullptr) {
     float* prior_rows = std::copy_n(codes, n_codes * prior.dim, batch);
     sample_prior_cpu(prior, nullptr, prior_rows, n_prior, draw, offset);

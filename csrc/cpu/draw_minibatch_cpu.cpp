@@ -8,11 +8,11 @@
 namespace aae {
 namespace {
 
-constexpr int64_t kAhead = 4;         // images
+constexpr int64_t kAhead = 4;          // images
 constexpr int64_t kAlone = 32 * 1024;  // pixels that are drawn before another thread could have begun
 
-AAE_HD void draw_rows(const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices,
-                      int64_t n, Draw draw, int64_t offset) {
+AAE_HD void draw_rows(const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices, int64_t n,
+                      Draw draw, int64_t offset) {
   for (int64_t i = 0; i < n; ++i)
     indices[i] = image_of_row(draw, static_cast<uint64_t>(offset) + static_cast<uint64_t>(i), n_images);
   for (int64_t i = 0; i < n; ++i) {
@@ -26,8 +26,8 @@ AAE_HD void draw_rows(const uint8_t* images, int64_t n_images, int64_t pixels, f
 }
 
 AAE_FOR_EACH_ISA(draw_rows,
-                 (const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices,
-                  int64_t n, Draw draw, int64_t offset),
+                 (const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices, int64_t n,
+                  Draw draw, int64_t offset),
                  (images, n_images, pixels, out, indices, n, draw, offset))
 
 }  // namespace

@@ -1,5 +1,6 @@
-#include "../kernels.h"
 #include "../normal.h"
+
+#include "../kernels.h"
 #include "isa.h"
 
 namespace aae {
@@ -32,8 +33,7 @@ AAE_HD void normals(const uint32_t* words, float* out, int64_t pairs, float std)
 AAE_FOR_EACH_ISA(uniforms, (const uint32_t* words, float* out, int64_t n), (words, out, n))
 AAE_FOR_EACH_ISA(logs, (const float* u, float* out, int64_t n), (u, out, n))
 AAE_FOR_EACH_ISA(turns, (const uint32_t* words, float* cos, float* sin, int64_t n), (words, cos, sin, n))
-AAE_FOR_EACH_ISA(normals, (const uint32_t* words, float* out, int64_t pairs, float std),
-                 (words, out, pairs, std))
+AAE_FOR_EACH_ISA(normals, (const uint32_t* words, float* out, int64_t pairs, float std), (words, out, pairs, std))
 
 }  // namespace
 
@@ -41,9 +41,7 @@ void uniform_cpu(const uint32_t* words, float* out, int64_t n) { uniforms_on_isa
 
 void log32_cpu(const float* u, float* out, int64_t n) { logs_on_isa(u, out, n); }
 
-void cos_sin_turn_cpu(const uint32_t* words, float* cos, float* sin, int64_t n) {
-  turns_on_isa(words, cos, sin, n);
-}
+void cos_sin_turn_cpu(const uint32_t* words, float* cos, float* sin, int64_t n) { turns_on_isa(words, cos, sin, n); }
 
 void normal_from_words_cpu(const uint32_t* words, float* out, int64_t pairs, float std) {
   normals_on_isa(words, out, pairs, std);

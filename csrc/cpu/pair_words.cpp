@@ -49,8 +49,8 @@ RoundKeys round_keys(uint64_t seed) {
 // product and the second round's first are the same for all, too. Four vectors a turn keep both ports busy while
 // each waits for its multiplication. The last round puts its words side by side where the others would move high
 // halves down.
-__attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t first_block, uint64_t blocks,
-                                                          uint32_t* x, uint32_t* y, const float* samples) {
+__attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t first_block, uint64_t blocks, uint32_t* x,
+                                                          uint32_t* y, const float* samples) {
   const RoundKeys keys = round_keys(draw.seed);
   const __m512i m0 = _mm512_set1_epi64(kPhiloxMultiplier0), m1 = _mm512_set1_epi64(kPhiloxMultiplier1);
   const __m512i c1 = _mm512_set1_epi64(static_cast<int64_t>(first_block >> 32));
@@ -94,8 +94,8 @@ __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t fi
   }
 }
 
-__attribute__((target("avx2"))) void pair_words_avx2(Draw draw, uint64_t first_block, uint64_t blocks,
-                                                     uint32_t* x, uint32_t* y, const float* samples) {
+__attribute__((target("avx2"))) void pair_words_avx2(Draw draw, uint64_t first_block, uint64_t blocks, uint32_t* x,
+                                                     uint32_t* y, const float* samples) {
   const RoundKeys keys = round_keys(draw.seed);
   const __m256i m0 = _mm256_set1_epi64x(kPhiloxMultiplier0), m1 = _mm256_set1_epi64x(kPhiloxMultiplier1);
   const __m256i c1 = _mm256_set1_epi64x(static_cast<int64_t>(first_block >> 32));

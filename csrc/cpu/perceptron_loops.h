@@ -104,9 +104,8 @@ void forward(const Linear& layer, const float* x, float* y, Range rows, Range ou
     return multiply<kFewRows, kFewVectors>(Left<true>{layer.weight, layer.outputs}, outputs,
                                            Right<true>{x, layer.inputs, layer.inputs}, rows, AllTerms{layer.inputs},
                                            TransposedOutputs{layer.bias, y, layer.outputs, relu});
-  multiply<kRows, kVectors>(Left<false>{x, layer.inputs}, rows,
-                            Right<false>{layer.weight, layer.outputs, layer.inputs}, outputs, AllTerms{layer.inputs},
-                            Outputs{layer.bias, y, layer.outputs, relu});
+  multiply<kRows, kVectors>(Left<false>{x, layer.inputs}, rows, Right<false>{layer.weight, layer.outputs, layer.inputs},
+                            outputs, AllTerms{layer.inputs}, Outputs{layer.bias, y, layer.outputs, relu});
 }
 
 template <int block, int vectors>
@@ -126,10 +125,9 @@ void forward_sparse(const Linear& layer, const SparseInputs& x, float* y, Range 
 void backward(const Linear& layer, const LayerRows& of, float* grad_inputs, Range rows, Range inputs, bool relu) {
   const float* const grad_outputs = of.grad_outputs;
   if (layer.inputs <= kFew) {
-    multiply<kFewRows, kFewVectors>(Left<false>{layer.weight, layer.outputs}, inputs,
-                                    Right<true>{grad_outputs, layer.outputs, layer.outputs}, rows,
-                                    AllTerms{layer.outputs},
-                                    TransposedOutputs{nullptr, grad_inputs, layer.inputs, false});
+    multiply<kFewRows, kFewVectors>(
+        Left<false>{layer.weight, layer.outputs}, inputs, Right<true>{grad_outputs, layer.outputs, layer.outputs}, rows,
+        AllTerms{layer.outputs}, TransposedOutputs{nullptr, grad_inputs, layer.inputs, false});
     for (int64_t i = rows.begin * layer.inputs; relu && i < rows.end * layer.inputs; ++i)
       if (of.x[i] <= 0.0f) grad_inputs[i] = 0.0f;
     return;
@@ -179,8 +177,8 @@ void update(const Linear& layer, const LayerRows& of, const Moments& moments, co
     return;
   }
   multiply_by_rows<kRows, kVectors>(Left<true>{of.x, layer.inputs}, inputs,
-                                    Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
-                                    AllTerms{of.rows}, parameters);
+                                    Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs, AllTerms{of.rows},
+                                    parameters);
 }
 
 void update_few_inputs(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
@@ -225,8 +223,8 @@ void update_listed(const Linear& layer, const float* x, int64_t stride, const La
       Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam, order});
 }
 
-void update_sparse(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
-                   Range inputs, Range outputs) {
+void update_sparse(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam, Range inputs,
+                   Range outputs) {
   update_listed<kSparseRows, kSparseVectors>(layer, of.x, layer.inputs, of, moments, adam, inputs, outputs, Order{});
 }
 
@@ -247,8 +245,8 @@ void sort_units(const float* x, int64_t rows, int64_t stride, Range columns, int
 // The update of a layer behind a ReLU. Units that much the same rows use are taken together: early in a training, four
 // of the decoder's units one after the other use 95 % of the rows, four that are sorted 66 %. That makes its update a
 // fifth shorter with AVX-512 and a tenth with AVX2.
-void update_sorted(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam,
-                   Range inputs, Range outputs) {
+void update_sorted(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam, Range inputs,
+                   Range outputs) {
   const int64_t count = inputs.end - inputs.begin;
   int32_t* const units = buffer<3, int32_t>(count);
   sort_units(of.x, of.rows, layer.inputs, inputs, units);
@@ -286,8 +284,22 @@ int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,       kSparseRows,   kRows,         forward,          forward_sparse, backward,
-    update,       update_sparse, update_sorted, update_few_inputs, update_bias,    columns_used,
-    move_average, cross_entropy, sample_posterior, posterior_gradient};
+    kWidth,
+    kSparseRows,
+    kRows,
+    forward,
+    forward_sparse,
+    backward,
+    update,
+    update_sparse,
+    update_sorted,
+    update_few_inputs,
+    update_bias,
+    columns_used,
+    move_average,
+    cross_entropy,
+    sample_posterior,
+    posterior_gradient,
+};
 
 }  // namespace aae

@@ -87,8 +87,7 @@ void multiply_tile(Left<transposed> a, Range rows, const Panel& panel, const Ter
     const int64_t i = std::min(rows.begin + r, rows.end - 1);  // what the tile has too many is computed for nothing
     row[r] = a.row(i);
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v)
-      sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
+    for (int v = 0; v < vectors; ++v) sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
   }
   for (int64_t t = 0; t < terms.count; ++t) {
     const int64_t k = terms[t];
@@ -108,8 +107,7 @@ void multiply_tile(Left<transposed> a, Range rows, const Panel& panel, const Ter
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v)
         if (whole || (rows.begin + r < rows.end && v * kWidth < panel.count))
-          product.take(rows.begin + r, panel.column + v * kWidth, sum[r][v],
-                       whole ? kWidth : panel.count - v * kWidth);
+          product.take(rows.begin + r, panel.column + v * kWidth, sum[r][v], whole ? kWidth : panel.count - v * kWidth);
   };
   if (rows.end - rows.begin == most_rows && panel.count == vectors * kWidth) hand_over(std::true_type());
   else hand_over(std::false_type());

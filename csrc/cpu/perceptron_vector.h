@@ -70,6 +70,7 @@ struct Vector {
   static Vector load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
   static Vector all(float x) { return {{x, x, x, x}}; }
   void store(float* p) const { memcpy(p, v, sizeof v); }
+  // clang-format off
   Vector operator+(Vector b) const { return each([&](int i) { return v[i] + b.v[i]; }); }
   Vector operator-(Vector b) const { return each([&](int i) { return v[i] - b.v[i]; }); }
   Vector operator/(Vector b) const { return each([&](int i) { return v[i] / b.v[i]; }); }
@@ -77,9 +78,8 @@ struct Vector {
   Vector times_plus(Vector b, Vector c) const { return each([&](int i) { return fma32(v[i], b.v[i], c.v[i]); }); }
   Vector times_minus(Vector b, Vector c) const { return each([&](int i) { return fma32(v[i], b.v[i], -c.v[i]); }); }
   Vector zero_if_negative() const { return each([&](int i) { return v[i] < 0.0f ? 0.0f : v[i]; }); }
-  Vector zero_unless_positive(Vector x) const {
-    return each([&](int i) { return x.v[i] <= 0.0f ? 0.0f : v[i]; });
-  }
+  Vector zero_unless_positive(Vector x) const { return each([&](int i) { return x.v[i] <= 0.0f ? 0.0f : v[i]; }); }
+  // clang-format on
   Vector interleaved(Vector b, bool second) const {
     const int from = second ? 2 : 0;
     return {{v[from], b.v[from], v[from + 1], b.v[from + 1]}};

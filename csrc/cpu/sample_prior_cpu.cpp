@@ -61,10 +61,8 @@ AAE_HD void each_row(const uint32_t* x, const uint32_t* y, const int64_t* classe
 
 AAE_HD void prior_rows(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
                        const Prior& prior) {
-  if (prior.kind == PriorKind::mixture)
-    each_row<mixture_row>(x, y, classes, out, rows, prior);
-  else
-    each_row<swiss_roll_row>(x, y, classes, out, rows, prior);
+  if (prior.kind == PriorKind::mixture) each_row<mixture_row>(x, y, classes, out, rows, prior);
+  else each_row<swiss_roll_row>(x, y, classes, out, rows, prior);
 }
 
 AAE_HD void classes_of_words(const uint32_t* x, int64_t* out, uint64_t rows, int32_t classes) {
@@ -73,8 +71,7 @@ AAE_HD void classes_of_words(const uint32_t* x, int64_t* out, uint64_t rows, int
 
 AAE_FOR_EACH_ISA(normal_pairs, (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std),
                  (x, y, out, pairs, std))
-AAE_FOR_EACH_ISA(uniform_pairs,
-                 (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound),
+AAE_FOR_EACH_ISA(uniform_pairs, (const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float bound),
                  (x, y, out, pairs, bound))
 AAE_FOR_EACH_ISA(prior_rows,
                  (const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
@@ -88,10 +85,8 @@ AAE_FOR_EACH_ISA(classes_of_words, (const uint32_t* x, int64_t* out, uint64_t ro
 void element_tile(const Prior& prior, const Draw& draw, uint64_t first_block, uint64_t blocks, float* out) {
   TileWords words;
   pair_words(draw, first_block, blocks, words.x, words.y, out);
-  if (prior.kind == PriorKind::normal)
-    normal_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.std);
-  else
-    uniform_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.bound);
+  if (prior.kind == PriorKind::normal) normal_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.std);
+  else uniform_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.bound);
 }
 
 // Elements [first, first + count). Blocks of which only a part is wanted go through a buffer.
@@ -115,8 +110,7 @@ void elements(const Prior& prior, const Draw& draw, uint64_t first, uint64_t cou
 }
 
 // Rows [first, first + count), with `labels` [count] or null.
-void rows(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, const int64_t* labels,
-          float* out) {
+void rows(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, const int64_t* labels, float* out) {
   for (uint64_t i = 0; i < count; i += kTile) {
     const uint64_t n = std::min(count - i, kTile);
     int64_t drawn[kTile];
@@ -145,10 +139,8 @@ void sample_prior_cpu(const Prior& prior, const int64_t* labels, float* out, int
   const uint64_t first = static_cast<uint64_t>(offset) * dim, count = static_cast<uint64_t>(n) * dim;
   const bool elementwise = prior.kind == PriorKind::normal || prior.kind == PriorKind::uniform;
   auto range = [&](uint64_t begin, uint64_t size) {
-    if (elementwise)
-      elements(prior, draw, first + begin, size, out + begin);
-    else
-      rows(prior, draw, (first + begin) / 2, size / 2, labels ? labels + begin / 2 : nullptr, out + begin);
+    if (elementwise) elements(prior, draw, first + begin, size, out + begin);
+    else rows(prior, draw, (first + begin) / 2, size / 2, labels ? labels + begin / 2 : nullptr, out + begin);
   };
   if (count < kParallel) return range(0, count);
   parallel_for(static_cast<int64_t>((count + kPart - 1) / kPart), [&](int64_t part) {

@@ -112,7 +112,7 @@ class Pool {
   const std::function<void(int64_t)>* part_ = nullptr;
 };
 
-std::atomic<int> limit{0};  // 0: the default
+std::atomic<int> limit{0};          // 0: the default
 std::mutex* busy = new std::mutex;  // held while a loop runs
 Pool* pool = nullptr;               // never destroyed at exit, when its threads may already be gone
 

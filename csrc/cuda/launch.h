@@ -15,8 +15,7 @@ namespace aae {
 
 inline void check(const char* op, cudaError_t error) {
   if (error == cudaSuccess) return;
-  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) +
-                           ")");
+  throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ")");
 }
 
 // The calling thread's device for as long as the guard lives.

@@ -2,8 +2,6 @@
 
 namespace aae {
 
-void philox4x32_cuda(const PhiloxItems& items, const CudaStream& stream) {
-  launch("philox4x32", items, stream);
-}
+void philox4x32_cuda(const PhiloxItems& items, const CudaStream& stream) { launch("philox4x32", items, stream); }
 
 }  // namespace aae

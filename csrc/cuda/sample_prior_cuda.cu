@@ -2,8 +2,6 @@
 
 namespace aae {
 
-void sample_prior_cuda(const PriorItems& items, const CudaStream& stream) {
-  launch("sample_prior", items, stream);
-}
+void sample_prior_cuda(const PriorItems& items, const CudaStream& stream) { launch("sample_prior", items, stream); }
 
 }  // namespace aae

@@ -1,5 +1,6 @@
 """The readers of image sets: what they take comes out as it was, and what they refuse they name in one line."""
 
+import gzip
 import io
 import os
 import zipfile
@@ -96,6 +97,20 @@ def test_idx_files_say_how_many_classes_there_are(tmp_path):
     assert read(folder).class_names == ("0", "1", "2")
     assert read(folder, classes=5).class_names == ("0", "1", "2", "3", "4")
     assert refused(folder, classes=2) == f"{folder}/train-labels-idx1-ubyte: label 2, needed 0 to 1 (data.classes)"
+
+
+def test_raw_files_and_their_compressed_twins_in_one_folder(tmp_path):
+    """As torchvision leaves them in MNIST/raw."""
+    folder = write_idx(tmp_path / "raw")
+    for path in list(folder.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    both = read(folder)
+    for path in folder.glob("*ubyte"):
+        path.unlink()
+    compressed = read(folder)
+    for name in ARRAYS:
+        assert (getattr(both, name) == getattr(compressed, name)).all()
+    assert (both.train_images[..., 0] == GREY[:8]).all()
 
 
 def test_idx_files_with_class_names(tmp_path):
@@ -324,6 +339,8 @@ def write_damaged(path: Path, damage: str) -> None:
             Image.fromarray(GREY[0].astype(np.uint16)).save(path)
         case "transparent":
             Image.fromarray(np.dstack([COLOUR[0], GREY[0]])).save(path)
+        case "transparent value":
+            Image.fromarray(GREY[0]).save(path, transparency=int(GREY[0, 0, 0]))
         case "frames":
             frames = [Image.fromarray(np.full((5, 3), v, np.uint8)) for v in (0, 200)]
             frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -344,6 +361,7 @@ def write_damaged(path: Path, damage: str) -> None:
         ("text", "not a readable image (cannot identify image file it)"),
         ("16 bits", "pixels of Pillow's mode I;16, needed 8 bits a channel, grey or RGB"),
         ("transparent", "has transparent pixels; all must be opaque"),
+        ("transparent value", "has transparent pixels; all must be opaque"),
         ("frames", "2 frames, needed one"),
         ("gif", "not a readable image (cannot identify image file it)"),
     ],

@@ -1,0 +1,47 @@
+"""Files about the project agree with each other: versions, locked tools, targets of make."""
+
+import re
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def load(name: str) -> dict:
+    return YAML(typ="safe").load((ROOT / name).read_text())
+
+
+def test_the_citation_is_of_this_version():
+    assert load("CITATION.cff")["version"] == PROJECT["version"]
+    assert load("CITATION.cff")["license"] == PROJECT["license"]
+
+
+def test_every_requirement_is_locked():
+    needed = [
+        *PROJECT["dependencies"],
+        *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
+    ]
+    names = {re.match(r"[\w.-]+", each)[0].lower().replace("_", "-").replace(".", "-") for each in needed}
+    locked = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
+    # A requirement of the project on itself, "aae[pipeline]", asks for another of its extras.
+    assert names - {PROJECT["name"]} <= locked
+
+
+@pytest.mark.parametrize("hook", load(".pre-commit-config.yaml")["repos"][0]["hooks"], ids=lambda hook: hook["id"])
+def test_hooks_are_tools_of_the_environment(hook):
+    tool = hook["entry"].split()[0]
+    assert tool.startswith(".venv/bin/")
+    assert shutil.which(Path(tool).name)
+
+
+@pytest.mark.parametrize("page", [".github/workflows/ci.yml", "CONTRIBUTING.md", "docs/portability.md"])
+def test_the_targets_of_make_exist(page):
+    named = re.findall(r"(?:^    |`|run: )g?make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE)
+    assert named
+    assert set(named) <= TARGETS
