@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from typing import ClassVar
 
 import torch
@@ -71,15 +72,19 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
     shape = model.image_shape if model.image_shape[2] > 1 else model.image_shape[:2]
     exported = PARTS[part](network, shape).eval()
     example = torch.zeros(2, model.code_size) if part == "decoder" else torch.zeros(2, *shape)
-    program = torch.onnx.export(
-        exported,
-        (example,),
-        input_names=[exported.inputs],
-        output_names=list(exported.outputs),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's own code
+        program = torch.onnx.export(
+            exported,
+            (example,),
+            input_names=[exported.inputs],
+            output_names=list(exported.outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if isinstance(program.model.graph.inputs[0].shape[0], int):  # as where a kind of model takes len() of a tensor
+        raise RuntimeError("the exporter fixed the batch size: the model's operations must take shape[0], not len()")
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
     content = io.BytesIO()
