@@ -2,7 +2,10 @@
 
 import io
 import json
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -55,6 +58,21 @@ class Both(Exported):
 PARTS: dict[str, type[Exported]] = {"encoder": Encoder, "decoder": Decoder, "both": Both}
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's warnings: of PyTorch's own code, and that torchvision, which nothing here needs, is not
+    installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def to_onnx(model: TrainedModel, part: str) -> bytes:
     """The content of an ONNX file with a `part` of the model, one of PARTS, for any number of rows.
 
@@ -72,8 +90,7 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
     shape = model.image_shape if model.image_shape[2] > 1 else model.image_shape[:2]
     exported = PARTS[part](network, shape).eval()
     example = torch.zeros(2, model.code_size) if part == "decoder" else torch.zeros(2, *shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's own code
+    with quiet():
         program = torch.onnx.export(
             exported,
             (example,),
