@@ -125,7 +125,7 @@ def check_output(path: Path, *suffixes: str) -> str:
     """The suffix of `path`, in lower case; raises InputError unless it is one of `suffixes`."""
     suffix = path.suffix.lower()
     if suffix not in suffixes:
-        raise InputError(f"{path}: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        raise InputError(f"{path}: the name must end in {' or '.join(suffixes)}")
     return suffix
 
 

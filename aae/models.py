@@ -149,7 +149,7 @@ class Autoencoder(nn.Module, ABC):
 
     def pictured_codes(self, outputs: Tensor) -> Tensor:
         """The codes [n, code_size] that the pictures show, from the encoder's `outputs` [n, outputs]."""
-        return self.codes(outputs, outputs.new_zeros(len(outputs), self.code_size))[""]
+        return self.codes(outputs, outputs.new_zeros(outputs.shape[0], self.code_size))[""]
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [n, code_size] to the logits of the pixels [n, pixels]."""

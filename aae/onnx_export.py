@@ -2,6 +2,10 @@
 
 import io
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -54,6 +58,21 @@ class Both(Exported):
 PARTS: dict[str, type[Exported]] = {"encoder": Encoder, "decoder": Decoder, "both": Both}
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's warnings: of PyTorch's own code, and that torchvision, which nothing here needs, is not
+    installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def to_onnx(model: TrainedModel, part: str) -> bytes:
     """The content of an ONNX file with a `part` of the model, one of PARTS, for any number of rows.
 
@@ -71,15 +90,18 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
     shape = model.image_shape if model.image_shape[2] > 1 else model.image_shape[:2]
     exported = PARTS[part](network, shape).eval()
     example = torch.zeros(2, model.code_size) if part == "decoder" else torch.zeros(2, *shape)
-    program = torch.onnx.export(
-        exported,
-        (example,),
-        input_names=[exported.inputs],
-        output_names=list(exported.outputs),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
+    with quiet():
+        program = torch.onnx.export(
+            exported,
+            (example,),
+            input_names=[exported.inputs],
+            output_names=list(exported.outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if isinstance(program.model.graph.inputs[0].shape[0], int):  # as where a kind of model takes len() of a tensor
+        raise RuntimeError("the exporter fixed the batch size: the model's operations must take shape[0], not len()")
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
     content = io.BytesIO()

@@ -1,6 +1,7 @@
 """The package from the sdist: built, installed where only its own dependencies are, and used."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -75,7 +76,9 @@ def link_dependencies(name: str, packages: Path, extras: tuple[str, ...], seen: 
         seen.add(key)
         found = distribution(needed.name)
         for top in {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}:
-            if not (packages / top).exists():
+            if top.endswith(".dist-info"):  # uv takes no notice of one that is linked
+                shutil.copytree(found.locate_file(top), packages / top)
+            elif not (packages / top).exists():
                 (packages / top).symlink_to(found.locate_file(top))
         link_dependencies(needed.name, packages, tuple(needed.extras), seen)
 

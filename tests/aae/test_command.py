@@ -254,7 +254,7 @@ def test_codes_of_another_size(run, failure):
     [
         (["decode", "--at", "1", "-o", "x.png"], "--at: 1: needed a code of the model's size 2, as 0.5,-1.2"),
         (["decode", "--at", "nan,1", "-o", "x.png"], "--at: nan,1: needed a code"),
-        (["decode", "--at", "0,1", "-o", "x.jpg"], "x.jpg: the name must end in .png, .gif or .npy"),
+        (["decode", "--at", "0,1", "-o", "x.jpg"], "x.jpg: the name must end in .png or .gif or .npy"),
         (["decode", "-o", "x.png"], "the following arguments are required: --at; see aae decode --help"),
         (["sample", "-n", "0", "-o", "x.png"], "argument -n: must be an integer of 1 or more; found 0"),
         (["sample", "--seed", "-1", "-o", "x.png"], "seed must be an integer from 0 to 2^63 - 1; found -1"),
