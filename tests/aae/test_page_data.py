@@ -425,3 +425,19 @@ def test_another_prior_of_long_codes_has_an_outline_in_the_principal_plane(tmp_p
     assert radii.min() > 1
     assert radii.max() <= 2, "half the cube's diagonal"
     assert data(runs(tmp_path / "n", n=50, epochs=10, code_size=4), 50, (4, 4))[0]["componentOutlines"] == {}
+
+
+def test_images_in_colour_and_without_labels(tmp_path):
+    """Pictures have their colours; the page has one colour for all codes, and no names."""
+    made = runs(tmp_path, n=50, epochs=10, pixels=4 * 3 * 3)
+    images = np.random.default_rng(1).integers(0, 256, (50, 4, 3, 3)).astype(np.uint8)
+    settings = {"class_names": (), "manifold_size": 4, "manifold_range": 3.0}
+    index, base64 = page_data(made, images, None, priors={"aae": NormalPrior(2), "vae": NormalPrior(2)}, **settings)
+    assert (index["colour"], index["pictureShape"], index["classes"], index["classNames"]) == (True, [4, 3], 0, [])
+    assert [len(colours) for colours in index["colours"].values()] == [1, 1]
+    assert set(b64decode(base64["labels"])) == {0}
+    pictures = np.asarray(Image.open(BytesIO(b64decode(base64["pictures"]))))
+    order = np.random.default_rng(0).permutation(50)
+    assert (pictures[:4, :3] == images[order[0]]).all()
+    manifold = Image.open(BytesIO(b64decode(base64["manifold-aae-0-0"])))
+    assert (manifold.mode, manifold.size) == ("RGB", (4 * 3, 4 * 4))
