@@ -433,7 +433,7 @@ def test_images_in_colour_and_without_labels(tmp_path):
     images = np.random.default_rng(1).integers(0, 256, (50, 4, 3, 3)).astype(np.uint8)
     settings = {"class_names": (), "manifold_size": 4, "manifold_range": 3.0}
     index, base64 = page_data(made, images, None, priors={"aae": NormalPrior(2), "vae": NormalPrior(2)}, **settings)
-    assert (index["colour"], index["pictureShape"], index["classes"], index["classNames"]) == (True, [4, 3], 0, [])
+    assert (index["colour"], index["pictureShape"], index["classNames"]) == (True, [4, 3], [])
     assert [len(colours) for colours in index["colours"].values()] == [1, 1]
     assert set(b64decode(base64["labels"])) == {0}
     pictures = np.asarray(Image.open(BytesIO(b64decode(base64["pictures"]))))

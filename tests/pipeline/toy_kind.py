@@ -54,7 +54,7 @@ class Toy(Autoencoder):
         return {"": outputs[:, : self.code_size].contiguous()}
 
     def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
-        extra = codes.new_ones(len(codes), 1) if outputs is None else outputs[:, self.code_size :]
+        extra = codes.new_ones(codes.shape[0], 1) if outputs is None else outputs[:, self.code_size :]
         return torch.cat([codes, extra], dim=1)
 
     def trainer(
