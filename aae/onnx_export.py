@@ -1,6 +1,5 @@
 """A trained model as ONNX, for programs without PyTorch."""
 
-import io
 import json
 from typing import ClassVar
 
@@ -80,8 +79,7 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # as always with dynamo=True
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
-    content = io.BytesIO()
-    program.save(content)
-    return content.getvalue()
+    return program.model_proto.SerializeToString()
