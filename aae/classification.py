@@ -49,8 +49,10 @@ def discriminator_metrics(
     A discriminator that sees labels is shown the codes' own, `labels` [n], and samples of the same classes.
     """
     assert model.discriminator is not None
-    count = model.label_classes
-    classes = torch.from_numpy(labels.astype(np.int64)) if count else None
+    count, classes = model.label_classes, None
+    if count:
+        assert labels is not None
+        classes = torch.from_numpy(labels.astype(np.int64))
     sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=classes)
     if classes is not None:
         seen = one_hot(classes, count).float()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def load_dataset(folder: Path) -> Dataset:
         class_names = tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
-    arrays = dict.fromkeys(ARRAYS)
+    arrays: dict[str, Any] = dict.fromkeys(ARRAYS)
     for name in ARRAYS:
         if name in LABELS and not class_names:
             continue

@@ -192,7 +192,8 @@ def scatter(
     # In a random order no label is drawn above another where the images are in the order of their labels.
     order = np.random.default_rng(0).permutation(len(points))
     colours = label_colours(max(view.classes, 1))
-    axes.scatter(*points[order].T, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
+    across, up = points[order].T
+    axes.scatter(across, up, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
     if outside:
         note = f"{outside:,} of {len(codes):,} codes lie outside"
         axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
@@ -318,9 +319,19 @@ def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names
 
     for label, centre in centres.items():
         if not any(touch(label, other) for other in centres if other != label):
-            size = 12 if len(names[label]) <= 2 else 9
-            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
-            axes.text(*(centre * pixel), names[label], clip_on=True, path_effects=HALO, **font)
+            across, up = centre * pixel
+            axes.text(
+                across,
+                up,
+                names[label],
+                fontsize=12 if len(names[label]) <= 2 else 9,
+                fontweight="bold",
+                ha="center",
+                va="center",
+                parse_math=False,
+                clip_on=True,
+                path_effects=HALO,
+            )
 
 
 def strip_offsets(n: int) -> np.ndarray:
@@ -383,7 +394,9 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
         joined.paste(right, (left.width, 0))
         return joined.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     joined = Image.new("P", size, WHITE)
-    joined.putpalette(left.getpalette())
+    colours = left.getpalette()
+    assert colours is not None
+    joined.putpalette(colours)
     joined.paste(left, (0, 0))
     joined.paste(right, (left.width, 0))
     return joined

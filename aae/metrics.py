@@ -61,7 +61,7 @@ def model_metrics(
         logits = forward(model.decoder, model.decoder_inputs(codes, outputs))
         metrics[f"reconstruction{suffix}"] = reconstruction_metrics(logits, test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
-        if test.labels is not None:
+        if test.labels is not None and train.labels is not None:
             metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
         of_sample[f"codes{suffix}"] = match_metrics(train_codes[sample.indices], sample.target)
@@ -71,7 +71,7 @@ def model_metrics(
     return metrics | {"train": of_train, "train_sample": of_sample}
 
 
-def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict:
+def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict[str, Any]:
     """The match of the test images' codes alone, from the encoder's `outputs` [n, outputs] for them.
 
     They are the same codes, with the same noise, as `model_metrics` has.

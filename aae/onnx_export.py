@@ -1,6 +1,5 @@
 """A trained model as ONNX, for programs without PyTorch."""
 
-import io
 import json
 import logging
 import warnings
@@ -100,10 +99,9 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
             dynamo=True,
             verbose=False,
         )
+    assert program is not None  # as always with dynamo=True
     if isinstance(program.model.graph.inputs[0].shape[0], int):  # as where a kind of model takes len() of a tensor
         raise RuntimeError("the exporter fixed the batch size: the model's operations must take shape[0], not len()")
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
-    content = io.BytesIO()
-    program.save(content)
-    return content.getvalue()
+    return program.model_proto.SerializeToString()

@@ -158,7 +158,7 @@ def page_data(
     class_names: Sequence[str],
     manifold_size: int,
     manifold_range: float | Literal["auto"],
-) -> tuple[dict, dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """What the page's scripts read: a JSON object, and base64 by name.
 
     Args:

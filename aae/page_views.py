@@ -5,6 +5,7 @@ projections: onto the plane of the first two principal components, and onto pair
 """
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -19,7 +20,7 @@ SAMPLES, STEPS = 10, 11  # of long codes: samples of the prior on a side of thei
 STRIP_LINE = 0.94  # where the lines of a prior of one dimension end, in parts of the plot's half height
 
 
-def planes(code_size: int) -> list[dict]:
+def planes(code_size: int) -> list[dict[str, Any]]:
     """The planes of the scatters, the first one first shown: {name, axes}.
 
     `axes` are the columns of `coordinates` that point to the right and up; one alone for codes of one dimension.
@@ -53,7 +54,7 @@ def coordinates(codes: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.concatenate([codes[..., :AXES], codes @ basis.astype(codes.dtype)], axis=-1)
 
 
-def outlined(prior: Prior, limit: float) -> list[dict]:
+def outlined(prior: Prior, limit: float) -> list[dict[str, Any]]:
     """Lines {label, points} that show where the prior is, on a plot that spans [-limit, limit]."""
     lines = prior.outline()
     if prior.dim == 1:
@@ -64,7 +65,7 @@ def outlined(prior: Prior, limit: float) -> list[dict]:
     return packed_lines(lines)
 
 
-def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
+def component_outline(prior: Prior, basis: np.ndarray) -> list[dict[str, Any]] | None:
     """The outline of a long code's prior in the plane of the principal components, where that is one of its own.
 
     A normal prior looks the same in every plane, so it has none. For others it is the convex hull of projected samples.
@@ -76,7 +77,7 @@ def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
     return packed_lines([("", points[[*corners, corners[0]]])])
 
 
-def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict]:
+def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
     """The lines as JSON has them, in four digits or so."""
     largest = max(np.abs(points).max() for _, points in lines)
     decimals = int(3 - np.floor(np.log10(largest)))

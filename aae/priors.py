@@ -6,7 +6,7 @@ Parameters count as the nearest float32. What a sample is made of stands in csrc
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import Field, asdict, astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +21,8 @@ class Prior(ABC):
     """What the priors share. `classes` is 0 for a prior without classes, which takes no labels."""
 
     kind: ClassVar[str]
-    if TYPE_CHECKING:  # fields, constants of the class or properties
+    if TYPE_CHECKING:  # every prior is a dataclass; these are its fields, constants of the class or properties
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
         @property
         def dim(self) -> int: ...
@@ -50,7 +51,7 @@ class Prior(ABC):
         """Lines that show where the prior is in two dimensions: a name, or none, and points float64 [n, 2]."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), astuple(self)  # type: ignore[call-overload]  # every prior is a dataclass
+        return type(self), astuple(self)
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def make_prior(kind: str, **parameters: Any) -> Prior:
     return kinds[kind](**parameters)
 
 
-def _check_int(prior, name, high=2**31 - 1):
+def _check_int(prior: Prior, name: str, high: int = 2**31 - 1) -> None:
     value = getattr(prior, name)
     if not isinstance(value, int):
         raise TypeError(f"{type(prior).__name__}: {name} must be an int, got {type(value).__name__}")

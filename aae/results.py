@@ -62,9 +62,10 @@ class Results:
     projections: int
     manifold_size: int
     manifold_range: float | Literal["auto"]
-    parameters: dict  # as in params.yaml, to be listed
-    floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
-    claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
+    parameters: dict[str, Any]  # as in params.yaml, to be listed
+    # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
+    floor: dict[str, dict[str, Any]]
+    claims: dict[str, dict[str, Any]]  # recipe -> name of a claim -> verdict and reasons
     commit: str = "unknown"
     files: list[str] = field(default_factory=list)  # with the numbers; paths in the repository
 

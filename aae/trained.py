@@ -20,6 +20,7 @@ from torch import Tensor
 
 from aae.backprop_cpu import forward
 from aae.errors import InputError
+from aae.flops import layer_sizes
 from aae.models import Autoencoder, kind_name
 from aae.ops import Stream
 from aae.ops import sample_prior as draw_samples
@@ -123,7 +124,7 @@ class TrainedModel:
         """The encoder's outputs [n, outputs] and the codes [n, code_size] in them."""
         inputs = self._inputs(images)
         if not len(inputs):
-            return torch.empty(0, self.network.encoder[-1].out_features), torch.empty(0, self.code_size)
+            return torch.empty(0, layer_sizes(self.network.encoder)[-1]), torch.empty(0, self.code_size)
         outputs = forward(self.network.encoder, inputs, sparse_inputs=True)
         return outputs, self.network.pictured_codes(outputs).contiguous()
 

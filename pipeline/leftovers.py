@@ -39,7 +39,7 @@ def remove_leftovers(params: Params) -> None:
         print(f"removed the results of {names}: params.yaml does not name them (`dvc repro` restores what it names)")
 
 
-def entries(folder: Path, name: re.Pattern) -> list[Path]:
+def entries(folder: Path, name: re.Pattern[str]) -> list[Path]:
     """What is in the folder under such a name, whatever its suffix."""
     return [path for path in folder.glob("*") if name.fullmatch(path.stem)]
 

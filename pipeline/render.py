@@ -46,16 +46,20 @@ def main() -> None:
     for epoch, model in models.items():
         subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images"
         subtitle += ", coloured by label" if data.classes else ""
-        heading = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
-        scatters.append(scatter(codes[epoch], labels, view, class_names=data.class_names, **heading))
-        scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
+        title = f"{recipe.title} encoder"
+        picture = scatter(
+            codes[epoch], labels, view, class_names=data.class_names, title=title, subtitle=subtitle, epoch=epoch
+        )
+        scatters.append(picture)
+        picture.save(folder / f"scatter-{epoch:03d}.png")
 
         decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy()
         decoded = decoded.reshape(*shape, *data.picture_shape)
         subtitle = f"images decoded from a grid of {len(grid):,} codes"
-        heading = {"title": f"{recipe.title} decoder", "subtitle": subtitle, "epoch": epoch}
-        manifolds.append(manifold(decoded, view, reach, **heading))
-        manifolds[-1].save(folder / f"manifold-{epoch:03d}.png")
+        title = f"{recipe.title} decoder"
+        picture = manifold(decoded, view, reach, title=title, subtitle=subtitle, epoch=epoch)
+        manifolds.append(picture)
+        picture.save(folder / f"manifold-{epoch:03d}.png")
     animation(scatters, manifolds, folder / "animation.gif")
 
 

@@ -71,7 +71,7 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
     """
     from pipeline.threads import THREADS_FILE  # brings the extension
 
-    places = SimpleQueue()  # lines of the terminal, one for each job's progress bar
+    places: SimpleQueue[int] = SimpleQueue()  # lines of the terminal, one for each job's progress bar
     for place in range(jobs):
         places.put(place)
     left, lock, users_own = len(targets), Lock(), "OMP_NUM_THREADS" in os.environ

@@ -29,7 +29,7 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
     content.update(json.dumps(dataset.class_names).encode())
     for array in (dataset.train_images, dataset.train_labels, dataset.test_images):
         if array is not None:
-            content.update(hashlib.sha256(array).digest())
+            content.update(hashlib.sha256(array.data).digest())
     for path in sorted([*Path("aae").rglob("*.py"), *Path("pipeline").glob("*.py")]):
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())

@@ -69,18 +69,20 @@ def main() -> None:
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
-            priors = tuple(each.prior(params.code_size, data.classes) for each in (recipe, reference))
-            why = distances_not_comparable(*both, priors, level)
+            prior, reference_prior = (each.prior(params.code_size, data.classes) for each in (recipe, reference))
+            why = distances_not_comparable(*both, (prior, reference_prior), level)
             claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
-            timing_of = {"flops_per_epoch": flops, "seconds_per_epoch": seconds, "match_level": level}
-            time_claims[name] = {"time": time_claim(*both, **timing_of, not_comparable=why)}
+            time = time_claim(
+                *both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level, not_comparable=why
+            )
+            time_claims[name] = {"time": time}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
     write_json(SCORES, {name: scores(summary[name]) for name in recipes})
     write_plots(runs, floor)
 
 
-def scores(summary: dict) -> dict[str, float]:
+def scores(summary: dict[str, Any]) -> dict[str, float]:
     """The few numbers of a model that experiments are compared by; without labels there are fewer."""
     found = {name: summary[part].get(measure) for name, (part, measure, _) in SCORED.items()}
     return {name: found[name][key] for name, (*_, key) in SCORED.items() if found[name]}

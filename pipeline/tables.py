@@ -18,7 +18,7 @@ def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_record(path: Path, content: dict) -> None:
+def write_record(path: Path, content: dict[str, Any]) -> None:
     """Writes `content`, rounded, as the one entry of a JSON array.
 
     DVC restores files that Git keeps from its cache only if they are declared as metrics or plots, and it makes a

@@ -1,7 +1,7 @@
 """What `make env` needs, checked before it downloads anything. What is missing is told in one line.
 
 This runs with the Python that the environment is made from, before anything is installed. So it takes the standard
-library alone, and no syntax that an old Python refuses.
+library alone, and nothing that an old Python refuses: types such as `str | None` stand in quotes.
 """
 
 import os
@@ -15,14 +15,14 @@ OLDEST_PYTHON = (3, 11)
 PROGRAM = "#include <optional>\nint main() { return std::optional<int>(0).value(); }\n"  # C++17
 
 
-def main():
+def main() -> None:
     for problem in (python_problem, compiler_problem, cuda_problem):
         found = problem()
         if found:
             sys.exit("error: " + found)
 
 
-def python_problem():
+def python_problem() -> "str | None":
     """What is wrong with this Python, in a line; None if nothing is."""
     if sys.version_info < OLDEST_PYTHON:
         found = "{} is Python {}.{}".format(sys.executable, *sys.version_info[:2])
@@ -39,7 +39,7 @@ def python_problem():
     return None
 
 
-def compiler_problem():
+def compiler_problem() -> "str | None":
     """What is wrong with the compilers that setuptools will use, in a line; None if nothing is."""
     for variable in ("CC", "CXX"):
         command = shlex.split(os.environ.get(variable) or sysconfig.get_config_var(variable) or "g++")
@@ -55,7 +55,7 @@ def compiler_problem():
     return None
 
 
-def cuda_problem():
+def cuda_problem() -> "str | None":
     """What is wrong with AAE_CUDA, in a line; None if nothing is. setup.py says what it means."""
     wanted = os.environ.get("AAE_CUDA", "auto")
     if wanted not in ("auto", "0", "1"):

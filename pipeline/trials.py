@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dvc.api
 import matplotlib
@@ -66,13 +67,13 @@ def run_dvc(*arguments: str, **environment: str) -> None:
         sys.exit(1)
 
 
-def row_of(trial: str, seed: int) -> dict:
+def row_of(trial: str, seed: int) -> dict[str, Any]:
     """The measures of a trial's last snapshot, under the names of `COLUMNS`."""
     path = METRICS / f"{run_name(MODEL, seed)}.json"
     metrics = dvc.api.metrics_show(str(path), rev=trial)
     if not metrics:
         raise InputError(f"{path}: not in the experiment {trial}: it failed (`dvc queue logs {trial}`)")
-    row: dict = {"trial": trial, "seed": seed}
+    row: dict[str, Any] = {"trial": trial, "seed": seed}
     for column, keys in COLUMNS.items():
         value = metrics
         for key in keys:
@@ -81,7 +82,7 @@ def row_of(trial: str, seed: int) -> dict:
     return row
 
 
-def draw(rows: list[dict]) -> None:
+def draw(rows: list[dict[str, Any]]) -> None:
     """The trade-off: unevenness of the training images' codes against the test images' reconstruction."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()

@@ -6,7 +6,7 @@ from math import log
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
@@ -39,6 +39,7 @@ class AAE(Autoencoder):
     """
 
     Settings: ClassVar[type] = AAESettings
+    discriminator: nn.Sequential
     title = "AAE"
     long_title = "adversarial autoencoder"
     compared_with = "vae"

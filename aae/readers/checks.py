@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aae.data import ARRAYS, Dataset
+from aae.data import Dataset
 from aae.errors import InputError
 
 MOST_CLASSES = 256  # labels are bytes
@@ -42,11 +42,11 @@ def build_dataset(
     """
     parts = ("train", "test")
     for part in parts:
-        images, labels = f"{part}_images", f"{part}_labels"
-        n = len(arrays[images])
-        if labels in arrays and n != len(arrays[labels]):
-            name, other = source.names[images], source.names[labels]
-            raise InputError(f"{source.path}: {name} has {n} images, {other} {len(arrays[labels])} labels")
+        images, n = f"{part}_images", len(arrays[f"{part}_images"])
+        labels = arrays.get(f"{part}_labels")
+        if labels is not None and n != len(labels):
+            name, other = source.names[images], source.names[f"{part}_labels"]
+            raise InputError(f"{source.path}: {name} has {n} images, {other} {len(labels)} labels")
         if n < 2:  # no measure of a match is defined on one
             raise InputError(f"{source.place(images)}: {n} {'image' if n == 1 else 'images'}, needed 2 or more")
     train, test = (described(arrays[f"{part}_images"].shape[1:]) for part in parts)
@@ -55,7 +55,7 @@ def build_dataset(
     if "train_labels" not in arrays:
         if classes is not None:
             raise InputError(f"{source.path}: has no labels, but data.classes is {classes}; allowed: auto")
-        return Dataset(**{name: arrays.get(name) for name in ARRAYS}, class_names=())
+        return Dataset(arrays["train_images"], None, arrays["test_images"], None, class_names=())
 
     if class_names is not None and classes not in (None, len(class_names)):
         raise InputError(f"{source.path}: has {len(class_names)} class names; data.classes is {classes}")
@@ -67,11 +67,11 @@ def build_dataset(
         if len(bad):
             because = f" ({reason})" if count else ""
             raise InputError(f"{source.place(f'{part}_labels')}: label {bad.max()}, needed 0 to {allowed - 1}{because}")
-    labels = {name: arrays[name].astype(np.uint8) for name in ("train_labels", "test_labels")}
+    train_labels, test_labels = (arrays[f"{part}_labels"].astype(np.uint8) for part in parts)
     if class_names is None:
-        count = count or 1 + int(max(each.max() for each in labels.values()))
+        count = count or 1 + int(max(train_labels.max(), test_labels.max()))
         class_names = [str(label) for label in range(count)]
-    return Dataset(**(dict(arrays) | labels), class_names=tuple(class_names))
+    return Dataset(arrays["train_images"], train_labels, arrays["test_images"], test_labels, tuple(class_names))
 
 
 def described(shape: Sequence[int]) -> str:

@@ -66,8 +66,8 @@ def made(
     in_test[test] = True
     arrays = {"train_images": images[~in_test], "test_images": images[in_test]}
     if listed.classes:
-        labels = np.array(labels)
-        arrays |= {"train_labels": labels[~in_test], "test_labels": labels[in_test]}
+        label_array = np.array(labels)
+        arrays |= {"train_labels": label_array[~in_test], "test_labels": label_array[in_test]}
     source = Source(folder, {f"{part}_{kind}": f"{part} set" for part in PARTS for kind in ("images", "labels")})
     return build_dataset(arrays, source, classes, listed.classes or None)
 

@@ -54,8 +54,9 @@ def read_image(path: Path, grey: bool, size: tuple[int, int] | None = None, size
                         f"{path}: {found[0]} x {found[1]}, but {sized} is {size[0]} x {size[1]}; "
                         "all images need the same size"
                     )
-                if getattr(image, "n_frames", 1) > 1:
-                    raise InputError(f"{path}: {image.n_frames} frames, needed one")
+                frames = getattr(image, "n_frames", 1)  # which not every decoder tells
+                if frames > 1:
+                    raise InputError(f"{path}: {frames} frames, needed one")
                 pixels = pixels_of(image, path)
     except InputError:
         raise
