@@ -156,15 +156,15 @@ def not_judged(results: Results) -> str:
 
 
 def claim_entry(claim: str, found: dict) -> dict:
-    """The claim, the verdict, and for each reason its result and what was compared.
+    """The claim, the verdict, a note or none, and for each reason its result and what was compared.
 
-    A reason of `aae.claims` ends in its result: `for`, `against` or `undecided`.
+    A reason of `aae.claims` ends in its result, such as `for` or `against`.
     """
     reasons = []
     for reason in found["reasons"]:
         text, _, result = reason.rpartition(": ")
         reasons.append({"result": result, "text": text[:1].upper() + text[1:]})
-    return {"claim": claim, "verdict": found["verdict"], "reasons": reasons}
+    return {"claim": claim, "verdict": found["verdict"], "note": found.get("note", ""), "reasons": reasons}
 
 
 def settings(parameters: dict, prefix: str = ""):
@@ -211,14 +211,18 @@ def measured(measure: Measure, kinds: Sequence[Codes]) -> bool:
 
 
 def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor]) -> dict:
-    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked."""
+    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked.
+
+    Codes that were trained for different priors are at a distance from different targets, so none of them is the best.
+    """
+    comparable = not measure.part.endswith("codes") or len({each.model.prior for each in kinds}) == 1
     cells = []
     for each in kinds:
         values = [run.measured(measure.part + each.kind.suffix, measure.key) for run in each.model.runs]
         cells.append(table_cell(measure, values) | {"primary": each.primary})
     errors = [cell["error"] for cell in cells if cell["primary"]]
     for cell in cells:
-        cell["best"] = cell["primary"] and len(errors) > 1 and cell["error"] == min(errors)
+        cell["best"] = comparable and cell["primary"] and len(errors) > 1 and cell["error"] == min(errors)
     levels = [floor.level(measure.part, measure.key) for floor in floors]
     return {
         "measure": measure,
@@ -238,7 +242,8 @@ def table_cell(measure: Measure, values: Sequence[float]) -> dict:
 def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> dict:
     """What the report opens with: the distance and the reconstruction of each model's primary codes.
 
-    `new` are the models that are the first of their kind. `nearest` are those with the least distance.
+    `new` are the models that are the first of their kind. `nearest` are those with the least distance, none where the
+    models have different priors.
     """
     distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
     entries = []
@@ -251,7 +256,7 @@ def answer(kinds: Sequence[Codes], table: Sequence[dict], results: Results) -> d
     return {
         "epoch": results.runs[0].last_epoch,
         "entries": entries,
-        "nearest": [entry["model"] for entry in entries if entry["error"] == least],
+        "nearest": [entry["model"] for entry in entries if entry["error"] == least and len(priors_of(results)) == 1],
         "floors": [level["mean"] for level in distance["floors"]],
     }
 

@@ -65,7 +65,7 @@ class Results:
     floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
     claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
     commit: str = "unknown"
-    links: list[str] = field(default_factory=list)  # to files with the numbers, as seen from the report
+    files: list[str] = field(default_factory=list)  # with the numbers; paths in the repository
 
     @cached_property
     def models(self) -> list["Model"]:

@@ -43,6 +43,10 @@ class RunResult:
         """The same measure in every epoch of the last third."""
         return [row[f"codes{self.suffix}.{measure}"] for row in self.last_third]
 
+    def all_values(self, measure: str) -> list[float]:
+        """The same measure in every epoch, before training included."""
+        return [row[f"codes{self.suffix}.{measure}"] for row in self.match]
+
     @cached_property
     def nats(self) -> list[float]:
         """The reconstruction error of every snapshot in the last third of the epochs."""

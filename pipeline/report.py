@@ -48,7 +48,7 @@ def main() -> None:
         floor={name: read_json(FLOOR / f"{name}.json") for name in params.models},
         claims={name: claims[name] | time_claims[name] for name in claims},
         commit=commit(),
-        links=links(params.models, [run.name for run in runs]),
+        files=files(params.models, [run.name for run in runs]),
     )
     page = render_page(results, data.test_images, data.test_labels)
 
@@ -107,12 +107,12 @@ def commit() -> str:
     return f"{head} with changes" if changed else head
 
 
-def links(models: list[str], runs: list[str]) -> list[str]:
-    """The files with the numbers, as seen from the report's folder."""
-    files = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
+def files(models: list[str], runs: list[str]) -> list[str]:
+    """The files with the numbers. The report names them and has no links to them: it may be anywhere by then."""
+    paths = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
     for run in runs:
-        files += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
-    return [f"../{file.as_posix()}" for file in files]
+        paths += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
+    return [path.as_posix() for path in paths]
 
 
 if __name__ == "__main__":

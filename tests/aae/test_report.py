@@ -43,7 +43,7 @@ FLOOR = {
     "train": {"codes": {"sliced_wasserstein": {"mean": 0.01, "low": 0.008, "high": 0.012}}},
 }
 CLAIMS = {
-    name: {"verdict": verdict, "reasons": [f"numbers of {name}: AAE 1, VAE 2: undecided"]}
+    name: {"verdict": verdict, "note": f"A note on {name}.", "reasons": [f"numbers of {name}: AAE 1, VAE 2: undecided"]}
     for name, verdict in (("match", "mixed"), ("time", "supported"), ("stability", "not supported"))
 }
 
@@ -113,7 +113,7 @@ def results(*runs: Run, **other) -> Results:
 
 @pytest.fixture(scope="module")
 def two(run) -> Results:
-    return results(run(AAE, distance=0.1, nats=137.06), run(VAE, distance=0.3, nats=150.0), links=["../a.json"])
+    return results(run(AAE, distance=0.1, nats=137.06), run(VAE, distance=0.3, nats=150.0), files=["results/a.json"])
 
 
 VOID = {"meta", "img", "br", "link", "input"}  # elements that have no end tag
@@ -226,9 +226,9 @@ def test_the_verdicts_with_their_reasons(page, two):
     verdicts = [attributes["data-verdict"] for attributes in page.all("article")]
     assert verdicts == ["mixed", "supported", "not supported"]
     for name in CLAIMS:
-        assert f"undecided Numbers of {name}: AAE 1, VAE 2" in page.text
+        assert f"A note on {name}. undecided Numbers of {name}: AAE 1, VAE 2" in page.text
     markdown = render_markdown(two)
-    assert "takes longer to train: supported.**" in markdown
+    assert "takes longer to train: supported.** A note on time.\n" in markdown
     assert "- *undecided*: Numbers of stability: AAE 1, VAE 2\n" in markdown
 
 
@@ -292,8 +292,11 @@ def test_models_with_different_priors_have_a_floor_each(run):
     other = {"codes": {"sliced_wasserstein": {"mean": 0.03, "low": 0.025, "high": 0.037}}}
     rolled = aae_recipe(prior=SwissRollSettings())
     floor = {"aae": other, "vae": FLOOR, "aae_wide": FLOOR}
-    made = results(run(rolled), run(VAE), run(WIDE), floor=floor)
+    made = results(run(rolled, distance=0.1), run(VAE), run(WIDE), floor=floor)
     page = Page(made)
+    assert "is nearest" not in page.text, "their distances are from different targets"
+    assert not any("<b>" in cell for cell in cells(page.html, "Sliced Wasserstein distance"))
+    assert any("<b>" in cell for cell in cells(page.html, "Cross-entropy, nats per image"))
     assert cells(page.html, "Sliced Wasserstein distance")[-2][:5] == "0.030"
     assert cells(page.html, "Sliced Wasserstein distance")[-1][:5] == "0.020"
     assert "The priors are a swiss roll (AAE) and N(0, I) (VAE, AAE wide), in 2 dimensions." in page.text
@@ -401,7 +404,8 @@ def test_the_runs_and_the_parameters(page, two):
     assert "aae-0 100.0" in page.text
     assert "device a processor" in page.text, "what all runs share stands once"
     assert page.text.count("a processor") == 1
-    assert {"href": "../a.json"} in page.all("a")
+    assert "Raw numbers, in the repository: results/a.json" in page.text
+    assert not page.all("a"), "a link to a file breaks when the page is shared"
     assert "Commit unknown; device a processor; torch 2.13." in render_markdown(two)
 
 
