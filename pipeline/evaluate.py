@@ -18,7 +18,7 @@ from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
-from pipeline.tables import read_codes, write_csv, write_json
+from pipeline.tables import read_codes, write_csv, write_record
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
     flat = [flatten(metrics) for metrics in curves]
     write_csv(CURVES / f"{run}.csv", flat)
     write_csv(MATCH / f"{run}.csv", match)
-    write_json(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
+    write_record(METRICS / f"{run}.json", curves[-1] | {"last_third": last_third(match, flat)})
 
 
 def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, pool: Executor) -> list[dict]:

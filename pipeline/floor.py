@@ -9,7 +9,7 @@ from pipeline.cli import model_argument, run_stage
 from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FLOOR
-from pipeline.tables import write_json
+from pipeline.tables import write_record
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     # Samples of the size of the training set take longer and vary less.
     samples = max(2, settings.floor_samples // 5)
     of_train = floor(train_floor_metrics, len(data.train_images), settings.train_cells, samples)
-    write_json(FLOOR / f"{recipe.name}.json", of_test | {"train": of_train})
+    write_record(FLOOR / f"{recipe.name}.json", of_test | {"train": of_train})
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ MATCH = Path("results/match")
 FLOOR = Path("results/floor")
 SUMMARY = Path("results/summary.json")
 TIMING_SUMMARY = Path("results/timing_summary.json")
+SCORES = Path("results/scores.json")
 FIGURES = Path("results/figures")
 PLOTS = Path("results/plots")
 REPORT = Path("report")
+DIST = Path("dist")  # what `make release` writes; not tracked
 
 
 THREADS_FILE = "AAE_THREADS_FILE"  # of the environment: a file with the share of the cores that a run has now

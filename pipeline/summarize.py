@@ -1,8 +1,8 @@
-"""Stage `summarize`: all runs together, the verdicts on the post's claims, and tables for `dvc plots`."""
+"""Stage `summarize`: all runs together, the verdicts on the post's claims, scores, and tables for `dvc plots`."""
 
 import torch
 
-from aae.claims import match_claim, stability_claim, time_claim
+from aae.claims import distances_not_comparable, match_claim, stability_claim, time_claim
 from aae.data import Dataset, load_dataset
 from aae.errors import InputError
 from aae.models import Recipe, compared_with
@@ -15,6 +15,7 @@ from pipeline.paths import (
     FLOOR,
     MATCH,
     PLOTS,
+    SCORES,
     SUMMARY,
     TIMING,
     TIMING_SUMMARY,
@@ -29,6 +30,13 @@ PLOTTED_CURVES = {
     "energy_distance": "codes{}.energy_distance",
     "knn_accuracy": "labels{}.knn_accuracy",
     "probe_accuracy": "labels{}.probe_accuracy",
+}
+# name -> place in the summary of a model; what `dvc exp show` and `make compare` show of it
+SCORED = {
+    "distance": ("final", "sliced_wasserstein", "mean"),
+    "worst": ("last_third", "sliced_wasserstein", "max"),
+    "nats": ("final", "nats", "mean"),
+    "knn": ("final", "knn_accuracy", "mean"),
 }
 
 
@@ -59,12 +67,21 @@ def main() -> None:
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
-            claims[name] = {"match": match_claim(*both, floor), "stability": stability_claim(*both)}
-            time = time_claim(*both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level)
-            time_claims[name] = {"time": time}
+            priors = tuple(each.prior(params.code_size, data.classes) for each in (recipe, reference))
+            why = distances_not_comparable(*both, priors, level)
+            claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
+            timing_of = {"flops_per_epoch": flops, "seconds_per_epoch": seconds, "match_level": level}
+            time_claims[name] = {"time": time_claim(*both, **timing_of, not_comparable=why)}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
+    write_json(SCORES, {name: scores(summary[name]) for name in recipes})
     write_plots(runs, floor)
+
+
+def scores(summary: dict) -> dict[str, float]:
+    """The few numbers of a model that experiments are compared by; without labels there are fewer."""
+    found = {name: summary[part].get(measure) for name, (part, measure, _) in SCORED.items()}
+    return {name: found[name][key] for name, (*_, key) in SCORED.items() if found[name]}
 
 
 def load_run(recipe: Recipe, seed: int) -> RunResult:

@@ -11,11 +11,20 @@ import numpy as np
 from aae.errors import InputError
 
 
-def write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict | list) -> None:
     """Writes `content`, rounded, as indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_record(path: Path, content: dict) -> None:
+    """Writes `content`, rounded, as the one entry of a JSON array.
+
+    DVC restores files that Git keeps from its cache only if they are declared as metrics or plots, and it makes a
+    column of `dvc exp show` of every number in a mapping. It passes over arrays.
+    """
+    write_json(path, [content])
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -28,7 +37,9 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> dict:
-    return json.loads(read(path))
+    """The mapping in the file, or in the array that `write_record` wrote."""
+    content = json.loads(read(path))
+    return content[0] if isinstance(content, list) else content
 
 
 def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, float | None]]:

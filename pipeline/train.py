@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import statistics
@@ -31,7 +30,7 @@ from pipeline.extension import check_extension
 from pipeline.params import Params, load_params
 from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, THREADS_FILE, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
-from pipeline.tables import read_json
+from pipeline.tables import read_json, write_record
 
 
 def main() -> None:
@@ -126,6 +125,7 @@ def train(
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
                 publish(save_snapshot(scratch / "snapshots", epoch, trainer.published()), run)
                 save(0.0)
+    (HISTORY / run / "metrics.json").unlink(missing_ok=True)  # DVCLive's, of what the tables' last rows say
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
@@ -204,8 +204,7 @@ def write_timing(
         **describe_machine(device),
         "threads": threads,
     }
-    TIMING.mkdir(parents=True, exist_ok=True)
-    (TIMING / f"{run}.json").write_text(json.dumps(timing, indent=2) + "\n")
+    write_record(TIMING / f"{run}.json", timing)
 
 
 if __name__ == "__main__":

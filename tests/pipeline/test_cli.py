@@ -46,6 +46,7 @@ def test_a_batch_larger_than_the_data(fresh):
     assert failure(train, "--model", "aae", "--seed", "0") == (
         "error: results/device.json: cannot be read (No such file or directory); `dvc repro` makes it"
     )
+    (fresh / "data/raw/mnist").mkdir(parents=True)
     device.main()
     assert failure(train, "--model", "aae", "--seed", "0") == (
         "error: batch_size: 400 is more than the 20 training images"
@@ -67,5 +68,6 @@ def test_a_seed_out_of_range(workspace, seed):
 def test_it_is_said_why_training_does_not_take_the_gpu(fresh, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("sys.argv", ["device"])
+    (fresh / "data/raw/mnist").mkdir(parents=True)
     device.main()
     assert capsys.readouterr().out == "device: auto: training runs on the CPU: PyTorch sees no CUDA device\n"

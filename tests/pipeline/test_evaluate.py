@@ -1,7 +1,6 @@
 """Stage `evaluate` on tiny runs."""
 
 import csv
-import json
 import re
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def test_curves_have_a_row_a_snapshot_and_end_in_the_metrics(workspace):
             rows = list(csv.DictReader(file))
         assert next(iter(rows[0])) == "epoch"
         assert [int(row["epoch"]) for row in rows] == EPOCHS
-        metrics = json.loads(Path(f"results/metrics/{run}.json").read_text())
+        metrics = load(f"results/metrics/{run}.json")
         assert float(rows[-1]["codes.axis_1.ks"]) == metrics["codes"]["axis_1"]["ks"]
         assert float(rows[-1]["reconstruction.nats"]) == metrics["reconstruction"]["nats"]
         assert len({row["codes.sliced_wasserstein"] for row in rows}) == len(EPOCHS)
@@ -78,7 +77,7 @@ def test_curves_have_a_row_a_snapshot_and_end_in_the_metrics(workspace):
 def test_the_numbers_are_those_of_the_test_images(workspace):
     images = torch.from_numpy(np.load("data/prepared/test_images.npy")).reshape(40, 15) / 255
     codes = load_snapshot(Path("results/snapshots/vae-0/004.safetensors")).encode(images)
-    axis = json.loads(Path("results/metrics/vae-0.json").read_text())["codes"]["axis_0"]
+    axis = load("results/metrics/vae-0.json")["codes"]["axis_0"]
     assert axis["mean"] == pytest.approx(codes[:, 0].mean().item(), rel=1e-5)
     assert axis["std"] == pytest.approx(codes[:, 0].std(correction=0).item(), rel=1e-5)
 

@@ -4,12 +4,12 @@ Only the files that docs/extending.md names are touched: a module in aae/kinds/ 
 """
 
 import csv
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.pipeline import tiny_runs
 from tests.pipeline.conftest import Repository
 
 SECTIONS = """
@@ -54,7 +54,7 @@ def repository(small_repository, tmp_path_factory) -> Repository:
 
 
 def load(repository: Repository, path: str) -> dict:
-    return json.loads((repository.root / path).read_text())
+    return tiny_runs.load(repository.root / path)
 
 
 def test_every_model_is_trained_evaluated_and_drawn(repository):

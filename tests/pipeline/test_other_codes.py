@@ -1,6 +1,5 @@
 """All stages after training, on tiny runs with other priors and code sizes."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ def test_other_code_sizes(tmp_path, monkeypatch, code_size):
     monkeypatch.chdir(tmp_path)
     write_inputs(code_size)
     run_stages(*ALL)
-    metrics = json.loads(Path("results/metrics/vae-0.json").read_text())
+    metrics = load("results/metrics/vae-0.json")
     assert f"axis_{code_size - 1}" in metrics["codes"]
     assert f"axis_{code_size}" not in metrics["codes"]
     assert Path("results/figures/vae-0/animation.gif").is_file()

@@ -1,6 +1,5 @@
 """Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
 
-import json
 import random
 import shutil
 import signal
@@ -14,6 +13,7 @@ import torch
 
 from aae.checkpoints import load_checkpoint, save_checkpoint
 from tests.pipeline.conftest import Repository
+from tests.pipeline.tiny_runs import load
 
 TRAIN = [sys.executable, "-m", "pipeline.train", "--model", "aae", "--seed", "0"]
 RESULTS = ("results/snapshots/aae-0", "results/history/aae-0", "results/codes/aae-0.npy")
@@ -98,7 +98,7 @@ def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
     long_ago = replace(checkpoint, notes=checkpoint.notes | {"spent": 1000.0})
     save_checkpoint(checkpoints(repository.root)[-1].parent, long_ago)
     assert f"going on after iteration {checkpoint.step} " in repository.run(*TRAIN)
-    timing = json.loads((repository.root / "results/timing/aae-0.json").read_text())
+    timing = load(repository.root / "results/timing/aae-0.json")
     assert 1000 <= timing["seconds"] < 2000
     assert timing["seconds_per_epoch"] < 1000, "the median over epochs, of which one was interrupted"
     assert results(repository.root) == uninterrupted
@@ -161,7 +161,7 @@ def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, unint
 
 
 def test_the_timing_says_how_it_was_measured(repository, uninterrupted):
-    timing = json.loads((repository.root / "results/timing/aae-0.json").read_text())
+    timing = load(repository.root / "results/timing/aae-0.json")
     expected = {"precision": "float32", "deterministic": True, "iterations": "one by one", "products": "native"}
     expected |= {"threads": 1, "torch": torch.__version__}
     assert {key: timing[key] for key in expected} == expected

@@ -1,6 +1,5 @@
 """Cores that are shared among runs, and what a training makes of a share that grows."""
 
-import json
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from pipeline import repro, train
 from pipeline.params import load_params
 from pipeline.paths import THREADS_FILE
+from tests.pipeline.tiny_runs import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,5 +64,5 @@ def test_the_time_of_an_epoch_is_of_one_number_of_threads(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     epochs = [(1.0, 1), (2.0, 1), (4.0, 1), (0.5, 2), (0.5, 2), (0.5, 2)]
     train.write_timing("aae-0", params, torch.device("cpu"), 468, epochs)
-    timing = json.loads(Path("results/timing/aae-0.json").read_text())
+    timing = load("results/timing/aae-0.json")
     assert (timing["threads"], timing["seconds"], timing["seconds_per_epoch"]) == (1, 8.5, 2.0)

@@ -82,7 +82,7 @@ def write_inputs(
         Path("results/timing").mkdir(exist_ok=True)
         seconds = 2.0 if recipe.name == "vae" else 3.0 + seed
         Path(f"results/timing/{run}.json").write_text(
-            json.dumps({"seconds": 4 * seconds, "seconds_per_epoch": seconds, "device": "a processor"})
+            json.dumps([{"seconds": 4 * seconds, "seconds_per_epoch": seconds, "device": "a processor"}])
         )
         history = Path(f"results/history/{run}/plots/metrics")
         history.mkdir(parents=True)
@@ -122,9 +122,12 @@ def outputs() -> dict[str, bytes]:
     }
 
 
-def load(path: str) -> dict:
-    """JSON as the standard has it: no NaN, no Infinity."""
-    return json.loads(Path(path).read_text(), parse_constant=pytest.fail)
+def load(path: str | Path) -> dict:
+    """JSON as the standard has it: no NaN, no Infinity. Of an array, its only entry."""
+    content = json.loads(Path(path).read_text(), parse_constant=pytest.fail)
+    if isinstance(content, list):
+        (content,) = content
+    return content
 
 
 def load_rows(path: str) -> list[dict[str, float]]:

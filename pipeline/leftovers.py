@@ -1,0 +1,48 @@
+"""Results of runs that `params.yaml` does not name, which an earlier experiment left behind.
+
+The stages `summarize` and `report` depend on whole folders, because DVC cannot list the files of every run in the
+dependencies of one stage. A file of another run there would make them run again, with the same results. So stage
+`device` removes such files before the other stages look. DVC has them in its cache and restores them when `params.yaml`
+names the run again.
+
+`python -m pipeline.leftovers` does the same by itself.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from pipeline.cli import run_stage
+from pipeline.params import Params, load_params
+from pipeline.paths import CODES, CURVES, FIGURES, FLOOR, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING, run_name
+
+OF_RUNS = (CODES, CURVES, FIGURES, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING)
+RUN, MODEL = re.compile(r"[a-z][a-z0-9_]*-[0-9]+"), re.compile(r"[a-z][a-z0-9_]*")
+
+
+def main() -> None:
+    remove_leftovers(load_params())
+
+
+def remove_leftovers(params: Params) -> None:
+    """Removes the results of all runs but those of `params`. What is not named as a run's results are stays."""
+    runs = {run_name(model, seed) for model in params.models for seed in params.seeds}
+    found = [path for folder in OF_RUNS for path in entries(folder, RUN) if path.stem not in runs]
+    found += [path for path in entries(FLOOR, MODEL) if path.stem not in params.models]
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if found:
+        names = ", ".join(sorted({path.stem for path in found}))
+        print(f"removed the results of {names}: params.yaml does not name them (`dvc repro` restores what it names)")
+
+
+def entries(folder: Path, name: re.Pattern) -> list[Path]:
+    """What is in the folder under such a name, whatever its suffix."""
+    return [path for path in folder.glob("*") if name.fullmatch(path.stem)]
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,30 @@
+"""Results of runs that params.yaml does not name."""
+
+from pathlib import Path
+
+from pipeline import leftovers
+from tests.pipeline.tiny_runs import outputs, run_stages
+
+
+def test_results_of_other_runs_go_and_all_else_stays(workspace, capsys):
+    before = outputs()
+    notes = [Path("results/curves/notes.csv"), Path("results/metrics/aae-0-old.json"), Path("results/my-1.txt")]
+    kinds = {"curves": ".csv", "match": ".csv", "metrics": ".json", "timing": ".json", "codes": ".npy"}
+    files = [Path(f"results/{kind}/vae-7{suffix}") for kind, suffix in kinds.items()]
+    folders = [Path(f"results/{name}/gone_model-0") for name in ("figures", "history", "snapshots")]
+    for folder in folders:
+        folder.mkdir()
+    for path in (*notes, *files, Path("results/floor/gone_model.json"), *(folder / "file" for folder in folders)):
+        path.write_text("content")
+    run_stages(leftovers)
+    after = outputs()
+    assert set(after) - set(before) == set(map(str, notes))
+    assert {path: after[path] for path in before} == before
+    assert capsys.readouterr().out == (
+        "removed the results of gone_model, gone_model-0, vae-7: params.yaml does not name them "
+        "(`dvc repro` restores what it names)\n"
+    )
+    for path in notes:
+        path.unlink()
+    run_stages(leftovers)
+    assert capsys.readouterr().out == ""
