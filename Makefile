@@ -17,7 +17,8 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro study test test-clang sanitize sanitize-threads bench gpu-check lint lock clean
+.PHONY: help env repro demo study compare reset release test test-clang sanitize sanitize-threads bench gpu-check \
+	lint lock clean
 .DEFAULT_GOAL := help
 
 help:          ## list the targets
@@ -28,8 +29,22 @@ env: $(VENV)/.requirements $(VENV)/.extension   ## the environment: .venv, locke
 repro: env     ## the whole default experiment, from the raw data to report/index.html (JOBS=1: one run at a time)
 	python -m pipeline.repro $(if $(JOBS),--jobs $(JOBS))
 
+demo: env      ## in about a minute: two epochs of the AAE in build/demo, and their report; changes nothing else
+	python -m pipeline.demo
+
 study: env     ## the experiment over five seeds; trains only the runs that are missing
 	dvc exp run -S 'seeds=[0,1,2,3,4]'
+
+compare: env   ## the scores of the last commit, the working tree and all experiments (COMMITS=5: of more commits)
+	@python -m pipeline.compare $(if $(COMMITS),--commits $(COMMITS))
+
+reset: env     ## params.yaml, dvc.lock and all results as in the last commit; other files and experiments stay
+	git checkout HEAD -- params.yaml dvc.lock results
+	python -m pipeline.leftovers
+	dvc checkout --force --allow-missing
+
+release: env   ## dist/aae-weights-<commit>.tar.gz: the last snapshots, parameters, scores and checksums
+	python -m pipeline.release
 
 test: env      ## the test suite
 	pytest -n auto --dist loadgroup
@@ -76,10 +91,30 @@ lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyprojec
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.txt
 
 clean:         ## remove the environment and build products; data, results and cache stay
-	rm -rf $(VENV) build *.egg-info *.so
+	rm -rf $(VENV) build dist *.egg-info *.so
 
-$(VENV)/.build-requirements: requirements.txt
-	test -x $(VENV)/bin/pip || $(PYTHON) -m venv --clear $(VENV)
+# An environment works only in the folder that it was made in. Where PYTHON is given, it must be the one that made it.
+MADE_IN := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+MADE_WITH := $(shell sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(and $(MADE_WITH),$(filter command environment,$(origin PYTHON))),)
+WANTED := $(shell $(PYTHON) -c 'import os, sys; print(os.path.realpath(sys._base_executable))')
+endif
+ifneq ($(MADE_IN),)
+ifneq ($(MADE_IN) $(or $(WANTED),$(MADE_WITH)),$(CURDIR)/$(VENV) $(MADE_WITH))
+ANOTHER_VENV := another-venv
+endif
+endif
+.PHONY: another-venv
+# The Python that is checked: that of .venv, or of the one to be made.
+CHECK = $(or $(if $(ANOTHER_VENV),,$(wildcard $(VENV)/bin/python)),$(PYTHON)) -m pipeline.toolchain
+
+another-venv:
+	@echo "$(VENV) was made in $(MADE_IN) with $(MADE_WITH); it is made anew"
+
+$(VENV)/.build-requirements: requirements.txt pipeline/environment.pth $(ANOTHER_VENV)
+	@$(CHECK)
+	$(if $(ANOTHER_VENV),,test -x $(VENV)/bin/pip || )$(PYTHON) -m venv --clear $(VENV)
+	cp pipeline/environment.pth "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep -E '^(pybind11|setuptools|uv)==' requirements.txt)
 	touch $@
 
@@ -94,5 +129,6 @@ BUILT_WITH := $(shell cat $(VENV)/.extension 2>/dev/null)
 
 $(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f) \
 		$(if $(subst $(CUDA),,$(BUILT_WITH)),another-cuda)
+	@$(CHECK)
 	$(INSTALL) --no-build-isolation --no-deps -e .
 	echo '$(CUDA)' > $@

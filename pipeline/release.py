@@ -1,0 +1,51 @@
+"""The weights of the last snapshots in one archive, to be published or sent: `make release`.
+
+`dist/aae-weights-<commit>.tar.gz` has a folder with the same name. In it are a folder for each run with its last
+snapshot (and `config.json`, where there is one), `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which
+`sha256sum -c` checks. The same weights and commit give the same bytes.
+"""
+
+import gzip
+import hashlib
+import io
+import tarfile
+
+from aae.files import write_whole
+from aae.snapshots import list_snapshots
+from pipeline.cli import run_stage
+from pipeline.params import load_params
+from pipeline.paths import DIST, PARAMS, SCORES, SNAPSHOTS, run_name
+from pipeline.report import commit
+from pipeline.tables import read
+
+
+def main() -> None:
+    params = load_params()
+    files = {PARAMS.name: read(PARAMS), SCORES.name: read(SCORES)}
+    for run in (run_name(model, seed) for model in params.models for seed in params.seeds):
+        snapshots = list_snapshots(SNAPSHOTS / run)
+        last = snapshots[max(snapshots)]
+        for path in (last, last.with_name("config.json")):
+            if path is last or path.exists():
+                files[f"{run}/{path.name}"] = read(path)
+    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
+    files["SHA256SUMS"] = "".join(sums).encode()
+    name = f"aae-weights-{commit().replace(' ', '-')}"
+    archive = DIST / f"{name}.tar.gz"
+    write_whole(archive, packed(name, files))
+    print(f"{archive}: {len(files)} files, {archive.stat().st_size / 1e6:.1f} MB")
+
+
+def packed(folder: str, files: dict[str, bytes]) -> bytes:
+    """A .tar.gz of `files`, in order of name, without times and owners."""
+    content = io.BytesIO()
+    with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+        for name, each in sorted(files.items()):
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size = len(each)
+            tar.addfile(entry, io.BytesIO(each))
+    return content.getvalue()
+
+
+if __name__ == "__main__":
+    run_stage(main)
