@@ -100,7 +100,8 @@ def to_onnx(model: TrainedModel, part: str) -> bytes:
             verbose=False,
         )
     assert program is not None  # as always with dynamo=True
-    if isinstance(program.model.graph.inputs[0].shape[0], int):  # as where a kind of model takes len() of a tensor
+    batch = (program.model.graph.inputs[0].shape or [None])[0]
+    if isinstance(batch, int):  # as where a kind of model takes len() of a tensor
         raise RuntimeError("the exporter fixed the batch size: the model's operations must take shape[0], not len()")
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
