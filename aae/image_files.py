@@ -10,6 +10,7 @@ from PIL import Image
 
 from aae.errors import InputError
 from aae.files import write_whole
+from aae.readers.grey import to_grey
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 PART = 1000  # images that are read at a time
@@ -106,7 +107,7 @@ def read_image(path: Path, shape: tuple[int, int, int], *, grey: bool = False) -
         if (pixels == pixels[..., :1]).all():
             pixels = pixels[..., :1]
         elif grey:
-            pixels = ((pixels.astype(np.int64) @ [299, 587, 114] + 500) // 1000)[..., None].astype(np.uint8)
+            pixels = to_grey(pixels[None])[0]
         else:
             raise InputError(f"{path}: a colour image; the model's are grey (--grey makes it grey)")
     return pixels
