@@ -1,8 +1,8 @@
 """The weights of the last snapshots in one archive, to be published or sent: `make release`.
 
 `dist/aae-weights-<commit>.tar.gz` has a folder with the same name. In it are a folder for each run with its last
-snapshot (and `config.json`, where there is one), `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which
-`sha256sum -c` checks. The same weights and commit give the same bytes.
+snapshot and its `config.json`, `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which `sha256sum -c` checks. The
+same weights and commit give the same bytes.
 """
 
 import gzip
@@ -26,8 +26,7 @@ def main() -> None:
         snapshots = list_snapshots(SNAPSHOTS / run)
         last = snapshots[max(snapshots)]
         for path in (last, last.with_name("config.json")):
-            if path is last or path.exists():
-                files[f"{run}/{path.name}"] = read(path)
+            files[f"{run}/{path.name}"] = read(path)
     sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
     files["SHA256SUMS"] = "".join(sums).encode()
     name = f"aae-weights-{commit().replace(' ', '-')}"

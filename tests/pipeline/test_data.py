@@ -47,10 +47,6 @@ def digits(path: Path, **changes) -> None:
     np.savez(path, **{name: array for name, array in (content | changes).items() if array is not None})
 
 
-def figures(run: str) -> dict[str, Image.Image]:
-    return {path.name: Image.open(path) for path in sorted(Path("results/figures", run).iterdir())}
-
-
 def page_index() -> dict:
     """What the page's scripts read."""
     page = Path("report/index.html").read_text()
@@ -114,15 +110,15 @@ def test_class_folders_in_colour(in_colour):
 def test_pictures_of_images_in_colour(in_colour):
     """The decoder's pictures have the tints of the digits, in the shape of the images."""
     for run in ("aae-0", "vae-0"):
-        pictures = figures(run)
-        manifold = np.asarray(pictures["manifold-010.png"].convert("RGB")).astype(int)
+        pictures = Path("results/figures", run)
+        manifold = np.asarray(Image.open(pictures / "manifold-010.png").convert("RGB")).astype(int)
         saturated = np.ptp(manifold, axis=-1) > 60
         rows, columns = np.nonzero(saturated)
         assert len(rows) > 1000, "there are colours"
         assert np.ptp(columns) == pytest.approx(np.ptp(rows), rel=0.2), (
             "wide images, and more rows than columns of them"
         )
-        with pictures["animation.gif"] as animation:
+        with Image.open(pictures / "animation.gif") as animation:
             animation.seek(animation.n_frames - 1)
             last = np.asarray(animation.convert("RGB")).astype(int)
         assert (np.ptp(last[:, last.shape[1] // 2 :], axis=-1) > 60).sum() > 500

@@ -12,14 +12,15 @@ def test_the_archive_has_the_last_snapshots_and_their_checksums(workspace, capsy
     run_stages(release)
     archive = Path("dist/aae-weights-unknown.tar.gz")
     first = archive.read_bytes()
-    assert capsys.readouterr().out.startswith(f"{archive}: 5 files, ")
+    assert capsys.readouterr().out.startswith(f"{archive}: 7 files, ")
     with tarfile.open(archive) as tar:
         found = {entry.name: tar.extractfile(entry).read() for entry in tar}
     top = "aae-weights-unknown"
-    names = {"params.yaml", "scores.json", "SHA256SUMS", *(f"{run}/004.safetensors" for run in RUNS)}
+    snapshots = {f"{run}/{name}" for run in RUNS for name in ("004.safetensors", "config.json")}
+    names = {"params.yaml", "scores.json", "SHA256SUMS", *snapshots}
     assert set(found) == {f"{top}/{name}" for name in names}
-    for run in RUNS:
-        assert found[f"{top}/{run}/004.safetensors"] == Path(f"results/snapshots/{run}/004.safetensors").read_bytes()
+    for name in snapshots:
+        assert found[f"{top}/{name}"] == Path(f"results/snapshots/{name}").read_bytes()
     for line in found[f"{top}/SHA256SUMS"].decode().splitlines():
         digest, name = line.split("  ")
         assert hashlib.sha256(found[f"{top}/{name}"]).hexdigest() == digest
