@@ -173,7 +173,7 @@ def test_files_that_are_no_images_of_the_model(failure, make, message):
         (None, "x.npy: no such file"),
         (np.zeros((3, 5, 4)), "x.npy[0]: images must have one of the shapes [n, 6, 4, 1]"),
         (np.full((3, 6, 4), 2.0), "x.npy[0]: floating-point images must be in [0, 1]; found 2 to 2"),
-        (np.float32(1), "x.npy: a number; needed an array of images"),
+        (np.float32(1), "x.npy: a single number; needed an array of images"),
         (b"x" * 10, "x.npy: not a readable array"),
     ],
 )
@@ -324,7 +324,7 @@ def test_onnx_agrees_with_pytorch(run, kind, part):
 def test_onnx_without_its_packages(failure, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     line = failure("export", "--onnx", "model.onnx")
-    assert line == "the package onnxscript is missing, which ONNX needs; `pip install 'aae[onnx]'`"
+    assert line == "the ONNX export needs the package onnxscript; `pip install 'aae[onnx]'`"
 
 
 # --- info and help --------------------------------------------------------------------------------------
