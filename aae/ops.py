@@ -348,8 +348,8 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 def _bypasses_dispatcher(*tensors: Tensor) -> bool:
     """Whether a CPU kernel may be called directly: PyTorch's dispatcher takes longer than making a step's whole batch.
 
-    The dispatcher must see the call while torch.compile traces, while a dispatch mode is active, and if a tensor is on a
-    GPU or of a subclass.
+    The dispatcher must see the call while torch.compile traces, while a dispatch mode is active, and if a tensor is on
+    a GPU or of a subclass.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
