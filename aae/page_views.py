@@ -66,7 +66,7 @@ def outlined(prior: Prior, limit: float) -> list[dict]:
 
 
 def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
-    """The outline of a long code's prior in the plane of the principal components: the convex hull of projected samples.
+    """The outline of a long code's prior in the plane of principal components: the convex hull of projected samples.
 
     None for a normal prior, which looks the same in every plane, and for codes of one or two dimensions.
     """

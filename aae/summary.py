@@ -107,8 +107,8 @@ def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict[str, Any]:
 
     - `final`: the last snapshot's measures of codes (without those of single axes), reconstruction and labels, and the
       discriminator's accuracy; `mean` over the seeds, and `std` if there are several.
-    - `last_third`: the measures that every epoch has, over the last third of the epochs. `median` and `std` are the mean
-      and standard deviation over the seeds of each run's median; `min` and `max` are over all epochs and seeds.
+    - `last_third`: the measures that every epoch has, over the last third of the epochs. `median` and `std` are the
+      mean and standard deviation over the seeds of each run's median; `min` and `max` are over all epochs and seeds.
     """
     parts = {f"{part}{suffix}": "" for part in ("codes", "reconstruction", "labels")}
     names = {}
