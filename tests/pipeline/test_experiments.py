@@ -171,7 +171,7 @@ def test_leftovers_of_another_seed_change_nothing(shell):
 def test_data_that_is_not_there_is_told_by_the_first_stage(shell):
     shell.edit("path: data/raw/small ", "path: data/nowhere ")
     said = shell.run("dvc", "repro", status=255)
-    assert "error: params.yaml: data.path: there is no data/nowhere\n" in said
+    assert "error: params.yaml: data.path: no such file or folder: data/nowhere\n" in said
     assert ran_stages(said) == {"device"}
     shell.type("make reset")
 
