@@ -146,7 +146,7 @@ def distances_not_comparable(
     for runs in (model, reference):
         if any(max(run.all_values("sliced_wasserstein")) <= level for run in runs):
             title = runs[0].recipe.title
-            return f"The codes of {title} have been within {level:g} of the prior since before training."
+            return f"The codes of {title} are within {level:g} of the prior at every epoch, even before training."
     return ""
 
 
@@ -176,8 +176,8 @@ def match_claim(
         result = FOR if less and share >= CLEARLY else AGAINST if more and share <= 1 - CLEARLY else UNDECIDED
         result = judged.of_distances(result)
         last = ", ".join(text for runs in (model, reference) for text in finals(runs, measure))
-        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {share:.0%} of them"
-        figures = f"{a} {median(x):.3g}, {b} {median(y):.3g}, medians of {judged.period}"
+        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {share:.0%} of epochs"
+        figures = f"{a} {median(x):.3g}, {b} {median(y):.3g}, medians over {judged.period}"
         reason = f"{name}: {figures}{lower} (last epoch: {last})"
         comparisons.append(Comparison(measure, median(x), median(y), result, reason))
     return judged.claim(comparisons)
@@ -274,10 +274,10 @@ def time_claim(
         for name, runs in zip(names, (model, reference), strict=True)
     )
     if (to_x, to_y) != (None, None):
-        never = "never" if len(model) == 1 else "not in every seed"
+        never = "never" if len(model) == 1 else "not with every seed"
         shown = [never if each is None else f"{each:.3g} s" for each in (to_x, to_y)]
         tenth = math.ceil((len(model[0].match) - 1) / 10)
-        when = "" if tenth == 1 else f", median of {tenth} epochs"
+        when = "" if tenth == 1 else f", median over {tenth} epochs"
         until = f"time until the sliced Wasserstein distance is {match_level:g} or less{when}"
         what = f"{until}: {a} {shown[0]}, {b} {shown[1]}"
         compare("seconds_to_match", to_x, to_y, what)

@@ -317,7 +317,7 @@ def charts(results: Results) -> list[dict[str, Any]]:
         chart("Unevenness", "chi² per degree of freedom", **of_codes("chi2_per_dof"), log=True),
         chart(
             "Reconstruction of test images",
-            "nats per image, after training began",
+            "nats per image, from epoch 1",
             series("reconstruction", "nats", first_epoch=1),
         ),
         *loss_charts(results),
