@@ -37,7 +37,7 @@ class JointAAESettings:
     adversarial_weight: Annotated[NonNegative | Schedule, "weight of the encoder's loss against the discriminator"]
     masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
-    recent_codes: Annotated[Count, "how many of the last codes the discriminator sees, beside as many prior samples"]
+    recent_codes: Annotated[Count, "number of recent codes the discriminator sees, with as many prior samples"]
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
 
