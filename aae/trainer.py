@@ -111,7 +111,7 @@ class Trainer(ABC):
     # --- for the training loop ------------------------------------------------------------------------
 
     def advance(self, most: int) -> None:
-        """Trains the next iteration; `most`, the number that may follow, is for other implementations."""
+        """Trains the next iteration, a single one of the `most` that are allowed."""
         self.passes.add_losses(self.totals, self.iteration(self.step))
         self.step += 1
 

@@ -86,7 +86,7 @@ class Params(Section):
     precision: Annotated[
         Literal["float32", "tf32", "bfloat16"], Field(description="precision of matrix products; only float32 on a CPU")
     ]
-    deterministic: Annotated[bool, Field(description="the same bits from the same GPU; on a CPU they always are")]
+    deterministic: Annotated[bool, Field(description="the same bits from the same GPU (a CPU always gives the same)")]
     cuda_graph: Annotated[bool, Field(description="on a GPU, iterations run as CUDA graphs instead of one by one")]
     threads: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=1, le=1024)],
