@@ -1,4 +1,4 @@
-"""Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
+"""Stage `render`: two pictures per snapshot of one run, and an animation of all of them."""
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def shown(prior: Prior) -> float | np.ndarray:
-    """The prior as the pictures show it, see `View.of`: a normal one's std, or 4,000 samples, always the same."""
+    """The prior for `View.of`: the standard deviation of a normal prior, or a fixed set of 4,000 samples."""
     if isinstance(prior, NormalPrior):
         return prior.std
     return sample_prior(prior, 4000, seed=0, step=PICTURE, stream=Stream.EVALUATION).double().numpy()

@@ -1,7 +1,7 @@
-"""What `make env` needs, checked before it downloads anything. What is missing is told in one line.
+"""Checks the requirements of `make env` before it downloads anything. One line reports what is missing.
 
-This runs with the Python that the environment is made from, before anything is installed. So it takes the standard
-library alone, and nothing that an old Python refuses: types such as `str | None` stand in quotes.
+This runs with the Python from which the environment is made, before anything is installed. So it uses only the standard
+library, and no syntax that an old Python rejects: types such as `str | None` are in quotes.
 """
 
 import os
@@ -23,10 +23,10 @@ def main() -> None:
 
 
 def python_problem() -> "str | None":
-    """What is wrong with this Python, in a line; None if nothing is."""
+    """One line about what is wrong with this Python, or None."""
     if sys.version_info < OLDEST_PYTHON:
         found = "{} is Python {}.{}".format(sys.executable, *sys.version_info[:2])
-        return f"Python 3.11 or later is needed; {found} (`make PYTHON=python3.12` takes another)"
+        return f"Python 3.11 or later is needed; {found} (`make PYTHON=python3.12` selects another)"
     try:
         import ensurepip
         import venv
@@ -40,7 +40,7 @@ def python_problem() -> "str | None":
 
 
 def compiler_problem() -> "str | None":
-    """What is wrong with the compilers that setuptools will use, in a line; None if nothing is."""
+    """One line about what is wrong with the compilers that setuptools will use, or None."""
     for variable in ("CC", "CXX"):
         command = shlex.split(os.environ.get(variable) or sysconfig.get_config_var(variable) or "g++")
         check = ["-std=c++17", "-fsyntax-only", "-x", "c++", "-"]
@@ -48,7 +48,7 @@ def compiler_problem() -> "str | None":
             done = subprocess.run(command + check, input=PROGRAM.encode(), capture_output=True)
         except OSError:
             hint = "install g++, or for clang set CC=clang and CXX=clang++"
-            return f"there is no C++ compiler: {command[0]} was not found ({hint})"
+            return f"no C++ compiler: {command[0]} was not found ({hint})"
         if done.returncode:
             said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[0]
             return "{} does not compile C++17; it says: {}".format(" ".join(command), said)
@@ -56,7 +56,7 @@ def compiler_problem() -> "str | None":
 
 
 def cuda_problem() -> "str | None":
-    """What is wrong with AAE_CUDA, in a line; None if nothing is. setup.py says what it means."""
+    """One line about what is wrong with AAE_CUDA, or None. setup.py explains the variable."""
     wanted = os.environ.get("AAE_CUDA", "auto")
     if wanted not in ("auto", "0", "1"):
         return "AAE_CUDA: must be auto, 0 or 1; found {}".format(wanted or "nothing")

@@ -161,7 +161,7 @@ def test_a_backward_comes_after_a_forward_and_an_update_after_both(passes):
     one.forward(random(4, 6))
     with pytest.raises(ValueError, match="update must come after a backward"):
         adam.update(one, learning_rate=0.1)
-    with pytest.raises(ValueError, match="update must be given a pass at least"):
+    with pytest.raises(ValueError, match="update needs at least one pass"):
         adam.update(learning_rate=0.1)
 
 
@@ -170,7 +170,7 @@ def test_an_update_by_a_pass_of_another_network_is_refused(passes):
     _, _, _, other_adam = build(passes, sizes=(9, 8, 7))
     one.forward(random(4, 6))
     one.backward(random(4, 3))
-    with pytest.raises(ValueError, match="passes of the perceptron that it moves, got one of another"):
+    with pytest.raises(ValueError, match="passes of the perceptron that it updates, got one of another"):
         other_adam.update(one, learning_rate=0.1)
 
 
@@ -189,7 +189,7 @@ def test_parameters_that_were_assigned_are_no_longer_trained(passes, name):
     one.backward(random(4, 3))
     adam.update(one, learning_rate=0.1)
     ASSIGNED[name](net)
-    with pytest.raises(ValueError, match=r"parameters of Linear.* were assigned after its Perceptron was made"):
+    with pytest.raises(ValueError, match=r"parameters of Linear.* were replaced after its Perceptron was made"):
         adam.update(one, learning_rate=0.1)
 
 

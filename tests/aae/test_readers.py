@@ -120,7 +120,7 @@ def test_idx_files_with_class_names(tmp_path):
     assert refused(folder, classes=10) == f"{folder}: has 3 class names; data.classes is 10"
     for text, reason in [
         ("a\nb\n", "train-labels-idx1-ubyte: label 2, needed 0 to 1 (class names)"),
-        ("a\nb\na\n", "classes.txt: class name 'a' is there twice"),
+        ("a\nb\na\n", "classes.txt: class name 'a' is repeated"),
         ("a\n\nb\n", "classes.txt: class name 1 is ''; needed printable text"),
         ("a\nb\x07\nc\n", r"classes.txt: class name 1 is 'b\x07'; needed printable text"),
         ("", "classes.txt: 0 class names, needed 1 to 256"),
@@ -128,7 +128,7 @@ def test_idx_files_with_class_names(tmp_path):
         (folder / "classes.txt").write_text(text)
         assert refused(folder) == f"{folder}/{reason}"
     (folder / "classes.txt").write_bytes(b"\xff\xfe")
-    assert refused(folder) == f"{folder}/classes.txt: not UTF-8 text; needed one class name a line"
+    assert refused(folder) == f"{folder}/classes.txt: not UTF-8 text; needed one class name per line"
 
 
 def test_idx_files_without_labels(tmp_path):
@@ -193,7 +193,7 @@ def test_an_npz_file_without_labels_and_one_with_class_names(tmp_path):
         ({"y_test": LABELS[8:] + 255}, "y_test: label 257, needed 0 to 255"),
         ({"y_test": np.array([{}] * 4)}, "y_test: object, needed integers"),
         ({"class_names": np.array([1, 2, 3])}, "class_names: int64, needed strings"),
-        ({"class_names": np.array(["a", "a", "b"])}, "class_names: class name 'a' is there twice"),
+        ({"class_names": np.array(["a", "a", "b"])}, "class_names: class name 'a' is repeated"),
         ({"class_names": np.array(["a", "b"])}, "y_train: label 2, needed 0 to 1 (class names)"),
     ],
 )
@@ -359,7 +359,7 @@ def write_damaged(path: Path, damage: str) -> None:
         ("cut", "not a readable image ("),
         ("empty", "not a readable image (cannot identify image file it)"),
         ("text", "not a readable image (cannot identify image file it)"),
-        ("16 bits", "pixels of Pillow's mode I;16, needed 8 bits a channel, grey or RGB"),
+        ("16 bits", "pixels of Pillow's mode I;16, needed 8 bits per channel, grey or RGB"),
         ("transparent", "has transparent pixels; all must be opaque"),
         ("transparent value", "has transparent pixels; all must be opaque"),
         ("frames", "2 frames, needed one"),
@@ -403,7 +403,7 @@ def test_no_damage_to_an_image_gives_a_traceback(tmp_path_factory, place, value)
         ("train/cat/more/x.png", "train/cat/more: not an image by its name"),
         ("train/x.png", "train/x.png: an image beside class folders"),
         ("test/eel/x.png", "test/eel: no such class in "),
-        ("val/cat/x.png", "val: beside train and test there may be no other folder"),
+        ("val/cat/x.png", "val: no other folder is allowed beside train and test"),
         ("train/eel/.keep", "train/eel: holds no images; needed *.png"),
     ],
 )
@@ -416,7 +416,7 @@ def test_folders_that_are_not_as_they_should_be(tmp_path, path, reason):
 
 def test_class_names_that_cannot_be_told_apart_or_shown(tmp_path):
     fill(tmp_path / "same", GREY, ("\u00e9", "e\u0301"))
-    assert refused(tmp_path / "same") == f"{tmp_path}/same: class name 'é' is there twice"
+    assert refused(tmp_path / "same") == f"{tmp_path}/same: class name 'é' is repeated"
     fill(tmp_path / "bell", GREY, ("a", "b\x07"))
     assert refused(tmp_path / "bell") == rf"{tmp_path}/bell: class name 1 is 'b\x07'; needed printable text"
     fill(tmp_path / "bytes", GREY, ("a", os.fsdecode(b"\xff")))

@@ -246,8 +246,8 @@ def test_every_model_that_can_be_is_judged(run):
 @pytest.mark.parametrize(
     ("recipes", "reason"),
     [
-        ([AAE, WIDE], "the claims compare the AAE with the VAE, which is not here."),
-        ([VAE], "none of these models is one that the claims are about."),
+        ([AAE, WIDE], "the claims compare the AAE with the VAE, which is not among these models."),
+        ([VAE], "the claims do not apply to these models."),
     ],
 )
 def test_without_models_to_compare_the_report_says_so(run, recipes, reason):

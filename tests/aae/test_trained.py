@@ -130,7 +130,7 @@ def test_what_cannot_be_loaded(tmp_path, monkeypatch, path, message):
     ("change", "message"),
     [
         ({"kind": "gan"}, "find_kind: kind must be one of"),
-        ({"image_shape": [5, 4, 1]}, "images of shape (5, 4, 1) have not the model's 15 pixels"),
+        ({"image_shape": [5, 4, 1]}, "the model has 15 pixels; images have the shape (5, 4, 1)"),
         ({"prior": {"kind": "cauchy"}}, "make_prior: kind must be one of normal, uniform, mixture, swiss_roll"),
         ({"prior": {"kind": "normal", "dim": 2, "std": -1}}, "NormalPrior: std must be within"),
         ({"prior": None}, "its config has no 'prior'"),

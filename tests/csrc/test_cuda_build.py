@@ -95,5 +95,5 @@ def test_built_without_a_toolkit(tmp_path):
         "False AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin",
         "0x6627e8d5",
         "philox4x32: got tensors on a CUDA device, but the native extension was built without CUDA "
-        "(AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin); build it with AAE_CUDA=1 where nvcc is",
+        "(AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin); build it with AAE_CUDA=1 on a machine with nvcc",
     ]

@@ -165,7 +165,7 @@ def test_what_asks_for_labels_is_refused_without_them(tmp_path, monkeypatch):
     set_parameters("digits.npz", {normal: "  prior: mixture\n  labels: true  # "})
     run_stages(prepare, device)
     line = (
-        "error: aae.prior: mixture has a part for each class, but the data (data.path) has no labels; "
+        "error: aae.prior: mixture has one part per class, but the data (data.path) has no labels; "
         "allowed: a prior without classes, such as normal"
     )
     assert failure(train, "--model", "aae", "--seed", "0") == line

@@ -77,7 +77,7 @@ def is_as_committed(shell: Shell) -> bool:
 
 
 def test_the_page_has_the_sections_that_are_tested():
-    tested = {"One experiment", "A grid", "Aside", "Keeping one", "Sharing", "Pruning"}
+    tested = {"One experiment", "A grid", "In a separate checkout", "Keeping an experiment", "Sharing", "Pruning"}
     assert {title for title, commands in SECTIONS.items() if commands} == tested | {"# Experiments"}
     assert SECTIONS["# Experiments"] == ["source .venv/bin/activate"]
 
@@ -126,13 +126,13 @@ def test_a_grid(shell):
 
 
 def test_aside(shell):
-    section(shell, "Aside")
+    section(shell, "In a separate checkout")
     assert "aside" in names(shell)
     assert is_as_committed(shell)
 
 
 def test_keeping_one(shell):
-    said = section(shell, "Keeping one")
+    said = section(shell, "Keeping an experiment")
     assert load(shell.root / "results/summary.json")["epochs"] == 3
     assert "aae.distance" in said["dvc metrics diff HEAD~1 HEAD"]
     assert "try-aside" in shell.run("git", "branch")
@@ -171,7 +171,7 @@ def test_leftovers_of_another_seed_change_nothing(shell):
 def test_data_that_is_not_there_is_told_by_the_first_stage(shell):
     shell.edit("path: data/raw/small ", "path: data/nowhere ")
     said = shell.run("dvc", "repro", status=255)
-    assert "error: params.yaml: data.path: there is no data/nowhere\n" in said
+    assert "error: params.yaml: data.path: no such file or folder: data/nowhere\n" in said
     assert ran_stages(said) == {"device"}
     shell.type("make reset")
 

@@ -31,7 +31,7 @@ def test_another_checkout_of_the_same_sources_shares_the_build(checkout):
 def test_changed_source(checkout, source):
     with (checkout / source).open("a") as file:
         file.write("\n")
-    with pytest.raises(InputError, match=r"built from other sources than csrc/ and setup.py; run `make env`"):
+    with pytest.raises(InputError, match=r"not built from the present csrc/ and setup.py; run `make env`"):
         check_extension(checkout)
 
 

@@ -93,7 +93,7 @@ def test_in_another_folder_it_is_made_anew(checkout, move):
 def test_without_a_compiler_nothing_is_made(checkout):
     said = checkout.make(f"PYTHON={sys.executable}", "CXX=no-such-compiler", status=2)
     (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: there is no C++ compiler: no-such-compiler was not found")
+    assert line.startswith("error: no C++ compiler: no-such-compiler was not found")
     assert "Traceback" not in said
     assert not (checkout.root / ".venv").exists()
 

@@ -89,7 +89,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
         (
             "models: [aae, aae_joint, vae]",
             "models: [aae, vea]",
-            "models: no section vea; there are: aae, aae_joint, vae",
+            "models: no section vea; sections: aae, aae_joint, vae",
         ),
         ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
         ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae'; found 'gan'"),

@@ -106,13 +106,13 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         (LABELS, lambda c: None, "missing, and so is train-labels-idx1-ubyte.gz"),
         ("SHA256SUMS", lambda c: b"0" * 64 + b"  " + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
         ("SHA256SUMS", lambda c: b"0" * 64 + b"  ./" + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
-        ("SHA256SUMS", lambda c: b"\xff\xfe", "needed lines of a SHA-256"),
+        ("SHA256SUMS", lambda c: b"\xff\xfe", "needed lines with a SHA-256"),
         (
             IMAGES,
             lambda c: idx(np.zeros((7, 0, 0)))[:8] + b"\xff" * 4 + b"\0" * 4,
             "empty: its header says 7 x 4294967295 x 0",
         ),
-        ("SHA256SUMS", lambda c: b"what is this", "needed lines of a SHA-256"),
+        ("SHA256SUMS", lambda c: b"what is this", "needed lines with a SHA-256"),
     ],
 )
 def test_bad_files_give_one_line_and_status_1(workspace, file, damage, message):

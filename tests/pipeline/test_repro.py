@@ -174,7 +174,7 @@ def test_control_c_stops_all_runs_side_by_side(repository):
     assert process.returncode == 1
     assert "Traceback" not in output
     for run in ("aae-0", "vae-0"):
-        assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` goes on from there", output)
+        assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` resumes from there", output)
     assert "floor@aae" not in ran_stages(output)
     repository.run("rm", "-r", "scratch")
     repository.run("dvc", "checkout", "--force")  # what the interrupted runs have published is nowhere else

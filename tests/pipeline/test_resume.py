@@ -75,11 +75,11 @@ def test_control_c_ends_with_one_line_and_a_checkpoint(repository, uninterrupted
     assert "Traceback" not in output
     last = output.splitlines()[-1]
     assert last.startswith("error: aae-0: interrupted after iteration ")
-    assert last.endswith("`dvc repro` goes on from there")
+    assert last.endswith("`dvc repro` resumes from there")
     step = int(last.split()[5].rstrip(";"))
     assert checkpoints(repository.root)[-1].stem == f"{step:012d}"
 
-    assert f"aae-0: going on after iteration {step} " in repository.run(*TRAIN)
+    assert f"aae-0: resuming after iteration {step} " in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
     assert not (repository.root / "scratch/aae-0").exists()
 
@@ -97,7 +97,7 @@ def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
     assert checkpoint.notes["spent"] > 0
     long_ago = replace(checkpoint, notes=checkpoint.notes | {"spent": 1000.0})
     save_checkpoint(checkpoints(repository.root)[-1].parent, long_ago)
-    assert f"going on after iteration {checkpoint.step} " in repository.run(*TRAIN)
+    assert f"resuming after iteration {checkpoint.step} " in repository.run(*TRAIN)
     timing = load(repository.root / "results/timing/aae-0.json")
     assert 1000 <= timing["seconds"] < 2000
     assert timing["seconds_per_epoch"] < 1000, "the median over epochs, of which one was interrupted"
@@ -115,7 +115,7 @@ def test_kill_at_random_moments(repository, uninterrupted, kills):
             assert status == 0, output
             assert results(repository.root) == uninterrupted
             remove_results(repository.root)
-    assert "going on after iteration" in repository.run(*TRAIN)
+    assert "resuming after iteration" in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
     newest.write_bytes(
         {"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half))
     )
-    assert f"going on after iteration {int(older.stem)} " in repository.run(*TRAIN)
+    assert f"resuming after iteration {int(older.stem)} " in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 
@@ -156,7 +156,7 @@ def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, unint
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0\n", "std: 1.0\n")
-    assert "going on after iteration" in repository.run(*TRAIN)
+    assert "resuming after iteration" in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 
