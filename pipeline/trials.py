@@ -73,7 +73,7 @@ def row_of(trial: str, seed: int) -> dict[str, Any]:
     metrics = dvc.api.metrics_show(str(path), rev=trial)
     if not metrics:
         raise InputError(f"{path}: missing in the experiment {trial}, which failed (`dvc queue logs {trial}`)")
-    row: dict = {"trial": trial, "seed": seed}
+    row: dict[str, Any] = {"trial": trial, "seed": seed}
     for column, keys in COLUMNS.items():
         value = metrics
         for key in keys:
