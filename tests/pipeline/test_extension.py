@@ -1,4 +1,4 @@
-"""An extension that is missing, or was built from other sources, is told in one line."""
+"""If the extension is missing or was built from other sources, one line says so."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ def test_changed_source(checkout, source):
 
 @pytest.mark.parametrize("stage", ["prepare", "device"])
 def test_missing(stage):
-    """In the first stages of a checkout where nobody ran `make env`."""
+    """The first stages report it in a checkout in which `make env` has not run."""
     hidden = "import runpy, sys; sys.modules['aae_native'] = None; "
     code = hidden + f"runpy.run_module('pipeline.{stage}', run_name='__main__')"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Stage `prepare` on real MNIST and on every way in which IDX files can be wrong."""
+"""Stage `prepare` on real MNIST and on every kind of faulty IDX file."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A folder with params.yaml that names `raw/`, four small raw IDX files of 5 x 3 pixels."""
+    """A folder with four small raw IDX files of 5 x 3 pixels in `raw/`, and a params.yaml that names `raw/`."""
     random = np.random.default_rng(0)
     raw = tmp_path / "raw"
     raw.mkdir()

@@ -1,4 +1,4 @@
-"""Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
+"""Interrupted trainings. Whatever stops one, the next continues it and ends with the bits of an uninterrupted run."""
 
 import random
 import shutil
@@ -58,7 +58,7 @@ def checkpoints(root: Path) -> list[Path]:
 
 
 def interrupt(repository: Repository, number: signal.Signals, after: float, new: int = 1) -> tuple[int, str]:
-    """Starts the training, waits for `new` new checkpoints and `after` seconds more, and sends it the signal."""
+    """Starts the training, waits for `new` new checkpoints and another `after` seconds, and sends it the signal."""
     before = set(checkpoints(repository.root))
     process = repository.start(*TRAIN)
     while process.poll() is None and len(set(checkpoints(repository.root)) - before) < new:
@@ -85,10 +85,10 @@ def test_control_c_ends_with_one_line_and_a_checkpoint(repository, uninterrupted
 
 
 def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
-    """The seconds before the interruption count for the epoch that was interrupted, and for no other."""
-    for _ in range(50):  # until the signal comes within an epoch, of five iterations
+    """The seconds before the interruption count only for the interrupted epoch."""
+    for _ in range(50):  # until the signal arrives within an epoch, which has five iterations
         status, output = interrupt(repository, signal.SIGINT, 0.01)
-        if status == 0:  # it was done before
+        if status == 0:  # the training finished before the signal
             continue
         checkpoint = load_checkpoint(checkpoints(repository.root)[-1].parent)
         if checkpoint.step % 5:
@@ -111,7 +111,7 @@ def test_kill_at_random_moments(repository, uninterrupted, kills):
         status, output = interrupt(repository, signal.SIGKILL, moments.uniform(0, 0.05))
         if status == -signal.SIGKILL:
             kills -= 1
-        else:  # it was done before the signal came, as fast machines are; the next begins anew
+        else:  # on a fast machine, the training finishes before the signal; the next one starts from the beginning
             assert status == 0, output
             assert results(repository.root) == uninterrupted
             remove_results(repository.root)
@@ -121,8 +121,8 @@ def test_kill_at_random_moments(repository, uninterrupted, kills):
 
 @pytest.mark.parametrize("after", [0, 0.001, 0.002])
 def test_kill_while_a_finished_training_removes_its_checkpoints(repository, uninterrupted, after):
-    """What goes by then must not be gone on from: the snapshots are among it."""
-    timing = repository.root / "results/timing/aae-0.json"  # the last that is written
+    """A training must not continue from a partly removed state, which also includes the snapshots."""
+    timing = repository.root / "results/timing/aae-0.json"  # written last
     timing.unlink()
     process = repository.start(*TRAIN)
     while process.poll() is None and not timing.exists():
@@ -136,7 +136,7 @@ def test_kill_while_a_finished_training_removes_its_checkpoints(repository, unin
 
 @pytest.mark.parametrize("damage", ["cut in half", "empty", "zeros at the end"])
 def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
-    """What a power cut may leave of a file: the one before it is taken."""
+    """After damage such as a power cut leaves, the previous checkpoint is used."""
     interrupt(repository, signal.SIGKILL, 0, new=2)
     *_, older, newest = checkpoints(repository.root)
     content = newest.read_bytes()

@@ -1,4 +1,4 @@
-"""What `make env` answers with one line before it downloads anything."""
+"""Problems that `make env` reports in one line before it downloads anything."""
 
 import os
 import subprocess
