@@ -1,4 +1,4 @@
-"""The command `aae`: what it writes, and its one line for what is wrong."""
+"""The command `aae`: its output, and its one line for every mistake."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def save_model(run: str, shape=SHAPE, names=NAMES, code_size=2) -> None:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A working folder with an untrained model and prepared data."""
+    """The working folder, with an untrained model and prepared data."""
     monkeypatch.chdir(tmp_path)
     save_model("aae-0")
     save_dataset(Dataset(IMAGES[:24], LABELS[:24], IMAGES[24:], LABELS[24:], NAMES), Path("data/prepared"))
@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """A function that calls the command in this process and gives its standard output."""
+    """A function that calls the command in this process and returns its standard output."""
 
     def call(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["aae", *arguments])
@@ -60,7 +60,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def failure(run):
-    """A function that gives the line with which a call ends that cannot work; it must leave no file behind."""
+    """A function that returns the error line of a call that must fail. The call must not leave a file behind."""
 
     def call(*arguments: str) -> str:
         before = sorted(Path().rglob("*"))
@@ -301,7 +301,7 @@ def test_class_means_of_other_data(failure, shape, names, labels, message):
 
 @pytest.mark.parametrize(("kind", "part"), [("aae", "both"), ("vae", "encoder"), ("vae", "decoder")])
 def test_onnx_agrees_with_pytorch(run, kind, part):
-    """At batches of other sizes than that of the example that the exporter saw."""
+    """For batch sizes other than the exporter's example."""
     save_model(f"{kind}-0")
     run("export", "--model", str(FOLDERS / f"{kind}-0"), "--part", part, "--onnx", "model.onnx")
     onnx.checker.check_model("model.onnx", full_check=True)
@@ -353,7 +353,7 @@ def test_the_console_command():
 
 
 def test_as_a_process(folder):
-    """Status, standard error, and a reader that stops early."""
+    """Exit status, standard error, and a reader that stops early."""
 
     def process(code: str) -> subprocess.CompletedProcess:
         root = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Bad arguments: each names op and argument, what was given and what is allowed."""
+"""Bad arguments: each message names the op and the argument, what was given and what is allowed."""
 
 import pytest
 import torch
