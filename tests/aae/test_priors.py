@@ -79,7 +79,7 @@ def test_uniform(bound):
     columns = ops.sample_prior(UniformPrior(3, bound), N // 4, seed=1, step=1).numpy().T
     for x in columns:
         assert stats.kstest(x, "uniform", args=(-bound, 2 * bound)).pvalue > 1e-6
-    # The extremes of a quarter of a million samples are within 100 / N of the bounds, except for a chance of e^-25 each.
+    # The extremes of a quarter of a million samples are within 100 / N of the bounds, but for a chance of e^-25 each.
     assert bound * (1 - 200 / N) < columns.max() <= bound
     assert -bound <= columns.min() < -bound * (1 - 200 / N)
     assert np.abs(np.corrcoef(columns) - np.eye(3)).max() < 5 / np.sqrt(N // 4)
