@@ -149,7 +149,7 @@ def test_data_without_labels(tmp_path, monkeypatch, capsys):
         assert not [part for part in load(f"results/metrics/{run}.json") if part.startswith("labels")]
     rows = Path("results/plots/snapshots.csv").read_text().splitlines()
     assert rows[0].endswith("knn_accuracy,probe_accuracy")
-    assert rows[1].endswith(",,"), "empty cells, which `dvc plots` passes over"
+    assert rows[1].endswith(",,"), "empty cells, which `dvc plots` skips"
     assert "knn_accuracy" not in load("results/summary.json")["aae"]["final"]
     page, markdown = Path("report/index.html").read_text(), Path("report/report.md").read_text()
     for text in (page, markdown):
