@@ -217,7 +217,7 @@ def test_two_seeds_say_nothing_of_seeds_and_two_snapshots_nothing_of_reconstruct
     claim = stability_claim(aae, [steady("vae", 0.2, seed=seed, nats=(150.0, 151.0)) for seed in range(2)])
     assert "seeds" not in claim
     assert claim["reconstruction"] == {"aae": 10, "vae": 1, "result": "too short to judge"}
-    assert claim["verdict"] == "mixed", "the other two decide"
+    assert claim["verdict"] == "mixed", "the other two criteria decide"
     assert "has 5 epochs and 2 snapshots." in claim["note"]
 
 

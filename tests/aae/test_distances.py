@@ -321,7 +321,7 @@ def test_energy_distance_is_never_negative(prior, n, data):
     assert pair_metrics(codes, target)["energy_distance"] >= -4e-6
 
 
-# --- what must not matter -------------------------------------------------------------------------
+# --- invariances ----------------------------------------------------------------------------------
 
 
 def cloud(seed: int, n: int) -> np.ndarray:
