@@ -1,15 +1,15 @@
-# `make help` lists the targets. Every target makes what it needs first and is quick when nothing changed.
+# `make help` lists the targets. Every target first makes what it needs, and is quick if nothing has changed.
 
 PYTHON ?= python3
 VENV := .venv
 INSTALL = $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python
-MAKEFLAGS += --jobs=2  # the extension is compiled while the requirements are unpacked
+MAKEFLAGS += --jobs=2  # compile the extension while the requirements are unpacked
 ifneq ($(filter clean,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
-unexport PYTHONDONTWRITEBYTECODE  # else every stage would compile all that it imports anew
+unexport PYTHONDONTWRITEBYTECODE  # otherwise every stage would recompile all its imports
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# uv takes no notice of where pip is told to look for packages.
+# uv ignores pip's settings for where to find packages.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
@@ -24,38 +24,38 @@ endif
 help:          ## list the targets
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
 
-env: $(VENV)/.requirements $(VENV)/.extension   ## the environment: .venv, locked requirements, the extension
+env: $(VENV)/.requirements $(VENV)/.extension   ## build the environment: .venv, locked requirements, the extension
 
-repro: env     ## the whole default experiment, from the raw data to report/index.html (JOBS=1: one run at a time)
+repro: env     ## run the whole default experiment, from raw data to report/index.html (JOBS=1: one run at a time)
 	python -m pipeline.repro $(if $(JOBS),--jobs $(JOBS))
 
-demo: env      ## in about a minute: two epochs of the AAE in build/demo, and their report; changes nothing else
+demo: env      ## train the AAE for two epochs and write its report, in about a minute; changes only build/demo
 	python -m pipeline.demo
 
-study: env     ## the experiment over five seeds; trains only the runs that are missing
+study: env     ## run the experiment with five seeds; trains only missing runs
 	dvc exp run -S 'seeds=[0,1,2,3,4]'
 
-trials: env    ## the trials of docs/recipe.md as DVC experiments, and their table, docs/trials.csv; an hour
+trials: env    ## run the trials of docs/recipe.md as DVC experiments and write docs/trials.csv; takes an hour
 	python -m pipeline.trials
 
-compare: env   ## the scores of the last commit, the working tree and all experiments (COMMITS=5: of more commits)
+compare: env   ## print the scores of the last commit, the working tree and all experiments (COMMITS=5: five commits)
 	@python -m pipeline.compare $(if $(COMMITS),--commits $(COMMITS))
 
-reset: env     ## params.yaml, dvc.lock and all results as in the last commit; other files and experiments stay
+reset: env     ## restore params.yaml, dvc.lock and all results of the last commit; keeps other files and experiments
 	git checkout HEAD -- params.yaml dvc.lock results
 	python -m pipeline.leftovers
 	dvc checkout --force --allow-missing
 
-release: env   ## dist/aae-weights-<commit>.tar.gz: the last snapshots, parameters, scores and checksums
+release: env   ## write dist/aae-weights-<commit>.tar.gz: the last snapshots, parameters, scores and checksums
 	python -m pipeline.release
 
-test: env      ## the test suite
+test: env      ## run the test suite
 	pytest -n auto --dist loadgroup
 
-coverage: env  ## the test suite, and how much of aae/ and pipeline/ it runs; fails below 90 %
+coverage: env  ## run the test suite and measure its coverage of aae/ and pipeline/; fails below 90 %
 	pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressSanitizer and UBSan (g++); minutes
+sanitize: $(VENV)/.requirements   ## test the native code under AddressSanitizer and UBSan (g++); takes minutes
 	AAE_SANITIZE=address AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$(CURDIR)/build/sanitize" \
@@ -63,8 +63,8 @@ sanitize: $(VENV)/.requirements   ## the tests of the native code under AddressS
 		tests/aae/test_priors.py tests/aae/test_training.py tests/csrc \
 		--ignore=tests/csrc/test_cuda_build.py --ignore=tests/csrc/test_cuda_ptx.py
 
-# PyTorch's threads stay out: the sanitizer sees only a part of what they do, and takes that for races.
-sanitize-threads: $(VENV)/.requirements   ## the tests of the native code's threads under ThreadSanitizer (g++)
+# PyTorch uses one thread here: the sanitizer sees only a part of what its threads do, and would report false races.
+sanitize-threads: $(VENV)/.requirements   ## test the native code's threads under ThreadSanitizer (g++)
 	AAE_SANITIZE=thread AAE_CUDA=0 python setup.py -q build_ext \
 		--build-lib build/sanitize-threads --build-temp build/sanitize-threads
 	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" OMP_NUM_THREADS=1 \
@@ -72,37 +72,37 @@ sanitize-threads: $(VENV)/.requirements   ## the tests of the native code's thre
 		pytest -x --capture=sys -o pythonpath="build/sanitize-threads ." \
 		tests/csrc/test_threads.py tests/aae/test_backprop_cpu.py
 
-test-clang: $(VENV)/.requirements   ## the bits of samples and trainings from an extension that clang built
+test-clang: $(VENV)/.requirements   ## check the bits of samples and trainings with an extension built by clang
 	CC=clang CXX=clang++ AAE_CUDA=0 python setup.py -q build_ext --build-lib build/clang --build-temp build/clang
 	cd build/clang && python -c 'import aae_native; assert aae_native.build_info()["compiler"].startswith("clang")'
 	PYTHONPATH="$(CURDIR)/build/clang" pytest -o pythonpath="build/clang ." tests/csrc/test_contract.py
 
-bench: env     ## the benchmarks, and docs/benchmarks.md from what they measured
+bench: env     ## run the benchmarks and write docs/benchmarks.md
 	pytest tests/benchmarks -s --benchmark-only --benchmark-group-by=group --benchmark-columns=min,median,rounds \
 		--benchmark-json=.benchmarks/last.json
 	python tests/benchmarks/table.py < .benchmarks/last.json > .benchmarks/table.md
 	mv .benchmarks/table.md docs/benchmarks.md
 
-gpu-check:     ## on a machine with a GPU: its tests, trainings and benchmarks, and docs/gpu.md; needs no DVC
+gpu-check:     ## on a machine with a GPU: run its tests, trainings and benchmarks and write docs/gpu.md; needs no DVC
 	$(PYTHON) tests/benchmarks/gpu_check.py
 
-lint: env      ## style, types and spelling: ruff, clang-format, codespell, mypy
+lint: env      ## check style, types and spelling: ruff, clang-format, codespell, mypy
 	ruff check .
 	ruff format --check .
 	find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs clang-format --dry-run --Werror
 	codespell
 	mypy
 
-lock: $(VENV)/.build-requirements   ## write requirements.txt anew from pyproject.toml
+lock: $(VENV)/.build-requirements   ## regenerate requirements.txt from pyproject.toml
 	$(VENV)/bin/pip install -q pip-tools
 	pip-compile -q --all-extras --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
 		--no-annotate --no-header -o requirements.txt pyproject.toml
 	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.txt
 
-clean:         ## remove the environment and build products; data, results and cache stay
+clean:         ## remove the environment and build products; keeps data, results and cache
 	rm -rf $(VENV) build dist *.egg-info *.so
 
-# An environment works only in the folder that it was made in. Where PYTHON is given, it must be the one that made it.
+# An environment works only in the folder in which it was made. If PYTHON is given, it must be the one that made it.
 MADE_IN := $(shell sed -n 's/^command = .* //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 MADE_WITH := $(shell sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev/null)
 ifneq ($(and $(MADE_WITH),$(filter command environment,$(origin PYTHON))),)
@@ -114,7 +114,7 @@ ANOTHER_VENV := another-venv
 endif
 endif
 .PHONY: another-venv
-# The Python that is checked: that of .venv, or of the one to be made.
+# The Python that is checked: that of .venv, or the one that will create .venv.
 CHECK = $(or $(if $(ANOTHER_VENV),,$(wildcard $(VENV)/bin/python)),$(PYTHON)) -m pipeline.toolchain
 
 another-venv:
@@ -131,7 +131,7 @@ $(VENV)/.requirements: $(VENV)/.build-requirements
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-# With another AAE_CUDA or another nvcc than last time, the extension is built anew.
+# If AAE_CUDA or nvcc has changed since the last build, the extension is rebuilt.
 CUDA := AAE_CUDA=$(AAE_CUDA) CUDA_HOME=$(CUDA_HOME) nvcc=$(shell command -v nvcc 2>/dev/null)
 BUILT_WITH := $(shell cat $(VENV)/.extension 2>/dev/null)
 .PHONY: another-cuda

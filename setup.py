@@ -1,15 +1,16 @@
-"""Builds the native extension `aae_native`; everything else about the package is in pyproject.toml.
+"""Builds the native extension `aae_native`. Everything else about the package is in pyproject.toml.
 
-The environment variable AAE_CUDA says whether the CUDA kernels, csrc/cuda/, are compiled too:
+The environment variable AAE_CUDA controls whether the CUDA kernels in csrc/cuda/ are compiled:
 
-    auto   where a CUDA toolkit is found (the default); neither the build nor the import needs a GPU
-    1      yes: the build fails where none is found
+    auto   yes, if a CUDA toolkit is found (the default)
+    1      yes; the build fails if no toolkit is found
     0      no
 
-The toolkit is that of CUDA_HOME where that is set, else of the nvcc on the PATH, else /usr/local/cuda.
+Neither the build nor the import needs a GPU. The toolkit is taken from CUDA_HOME if that is set, else from the nvcc on
+the PATH, else from /usr/local/cuda.
 
 AAE_SANITIZE=address builds slow code that stops at the first bad memory access or undefined behaviour
-(`make sanitize`), AAE_SANITIZE=thread one that reports data races (`make sanitize-threads`).
+(`make sanitize`). AAE_SANITIZE=thread builds code that reports data races (`make sanitize-threads`).
 """
 
 import json
@@ -27,9 +28,9 @@ from setuptools import setup
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from aae.source_digest import source_digest  # noqa: E402  (the build's path does not hold the project)
+from aae.source_digest import source_digest  # noqa: E402  (the build's path does not include the project)
 
-# Contraction and fast-math would change the random numbers; errno and traps only keep loops from vectorising.
+# Contraction and fast-math would change the random numbers. errno and traps only prevent vectorisation of loops.
 FLAGS = ["-O3", "-fno-fast-math", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 SANITIZERS = {
     "": [],
@@ -38,8 +39,8 @@ SANITIZERS = {
 }
 NVCC_FLAGS = ["-O3", "-std=c++17", "-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"]
 
-# Machine code for each also runs on the later GPUs of its generation; the highest becomes PTX too, which
-# drivers compile for generations to come.
+# Machine code for a capability also runs on later GPUs of the same generation. The highest capability is also compiled
+# to PTX, which drivers compile for future generations.
 COMPUTE_CAPABILITIES = [80, 90, 100, 120]
 
 
@@ -48,19 +49,19 @@ def sources(pattern: str) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A string literal of C++."""
+    """A C++ string literal."""
     return json.dumps(text, ensure_ascii=False)
 
 
 class NoToolkitError(Exception):
-    """What is missing for a build with CUDA, in a few words."""
+    """The message says, in a few words, what a build with CUDA lacks."""
 
 
 @dataclass
 class Toolkit:
     nvcc: str
     version: str
-    architectures: list[str]  # sm_80, ..., and compute_120 for PTX
+    architectures: list[str]  # sm_80, ... for machine code, and compute_120 for PTX
     library_folders: list[str]
 
     @classmethod
@@ -82,7 +83,7 @@ class Toolkit:
         capabilities = [number for number in COMPUTE_CAPABILITIES if f"compute_{number}" in known]
         if not capabilities:
             raise NoToolkitError(f"nvcc {version} compiles for none of the capabilities {COMPUTE_CAPABILITIES}")
-        # Where nvcc would look itself: NVIDIA's, conda's and the distributions' toolkits are laid out differently.
+        # Ask nvcc for its library folders, because NVIDIA's, conda's and the distributions' toolkits differ in layout.
         libraries = re.findall(r'"-L(.*?)"', ask("--dryrun", "-x", "cu", os.devnull, "-o", os.devnull))
         if not any((Path(folder) / "libcudart_static.a").is_file() for folder in libraries):
             raise NoToolkitError(f"nvcc {version} comes without libcudart_static.a")
@@ -90,9 +91,9 @@ class Toolkit:
         return cls(nvcc, version, architectures, libraries)
 
     def compile(self, files: list[str], folder: Path) -> str:
-        """Compiles .cu files to one object in `folder`, which it returns."""
+        """Compiles .cu files to one object file in `folder`. Returns its path."""
         folder.mkdir(parents=True, exist_ok=True)
-        unit = folder / "cuda.cu"  # one for all files, because headers take most of the time, once an architecture
+        unit = folder / "cuda.cu"  # one for all files, because most time goes to headers, once per architecture
         unit.write_text("".join(f"#include {quoted(str(ROOT / file))}\n" for file in files))
         targets = [f"-gencode=arch={code.replace('sm', 'compute')},code={code}" for code in self.architectures]
         built = ["-c", unit, "-o", unit.with_suffix(".o")]
@@ -103,11 +104,11 @@ class Toolkit:
 
 
 class BuildExtension(build_ext):
-    """Compiles the .cu files too, and tells the module what was built and why."""
+    """Also compiles the .cu files, and records in the module what was built and why."""
 
     def finalize_options(self):
         super().finalize_options()
-        # Files that are no newer than the last build do not tell whether AAE_CUDA and the toolkit are as they were.
+        # Always build, because file times do not show whether AAE_CUDA or the toolkit has changed.
         self.force = True
 
     def build_extension(self, extension):
@@ -153,5 +154,5 @@ extension = Pybind11Extension(
     cxx_std=17,
 )
 
-ParallelCompile().install()  # as many compilers as processors
+ParallelCompile().install()  # one compiler per processor
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

@@ -1,6 +1,6 @@
 """Adversarial autoencoders with reproducible randomness: models, training, metrics and the native ops.
 
-`aae.load` gives a trained model to use. The rest is in the modules; importing the package imports none of them.
+`aae.load` loads a trained model. Everything else is in the modules; importing the package imports none of them.
 """
 
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def load(path: "str | PathLike[str]") -> "TrainedModel":
-    """The trained model in `path`: a snapshot, or a folder of snapshots, of which it is the last.
+    """Loads the trained model in `path`: a snapshot, or the last snapshot of a folder.
 
-    Raises `aae.errors.InputError`, a line, for a path where there is none and for a file that cannot be read.
+    Raises `aae.errors.InputError`, with one line, if there is no snapshot at `path` or the file cannot be read.
     """
     from aae.trained import load_trained
 

@@ -1,8 +1,8 @@
 """The passes of a perceptron, the losses and Adam in PyTorch's operations, for any device.
 
-They compute what autograd and `torch.optim.Adam` would (the tests compare them), without building a graph that never
-changes anew for every step. The parameters are those of the `nn.Module`, updated in place. `aae.backprop_cpu` does the
-same faster on the CPU. Nothing here waits for the device or brings numbers to it, so that CUDA graphs can hold it all.
+They compute what autograd and `torch.optim.Adam` would (the tests compare them), but do not rebuild the graph, which
+never changes, at every step. The parameters are those of the `nn.Module`, updated in place. `aae.backprop_cpu` does the
+same faster on the CPU. Nothing here waits for the device or copies numbers to it, so CUDA graphs can hold all of it.
 """
 
 import math
@@ -21,12 +21,14 @@ _dtype = torch.float32  # of the factors of products
 
 
 def set_products(precision: str, deterministic: bool) -> None:
-    """How matrix products on a GPU are computed; comes before the process's first, and before any `Perceptron`.
+    """Selects how a GPU computes matrix products. Call it before the first product and before making a `Perceptron`.
 
-    Weights, moments and losses are float32 with each `precision`, and sums of products are float32:
-    `tf32` rounds the factors to 10 bits behind the point, as the GPU reads them;
-    `bfloat16` keeps weights, activations and gradients rounded to 7 bits for the products, and rounds these, too.
-    With `deterministic`, the same products on the same kind of GPU with the same libraries have the same bits.
+    Weights, moments, losses and sums of products are float32 with every `precision`:
+    `tf32` rounds the factors to 10 fraction bits as the GPU reads them;
+    `bfloat16` rounds weights, activations and gradients to 7 fraction bits for the products, and the products, too.
+    With `deterministic`, the same products have the same bits on the same kind of GPU with the same libraries.
+
+    Raises ValueError for another `precision`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"set_products: precision must be one of {', '.join(PRECISIONS)}, got {precision}")
@@ -34,16 +36,16 @@ def set_products(precision: str, deterministic: bool) -> None:
     _dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-    if deterministic:  # of a fixed workspace, which cuBLAS reads from the environment when it starts
+    if deterministic:  # needs a fixed workspace; cuBLAS reads it from the environment when it starts
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a kernel more for every new tensor
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # one more kernel per new tensor
 
 
 class Perceptron:
     """The parameters of an `mlp`: linear layers with ReLU between them. They are float32 with every precision.
 
-    `sparse_inputs` changes nothing here.
+    `sparse_inputs` has no effect here.
     """
 
     def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
@@ -52,7 +54,7 @@ class Perceptron:
         self.addresses = addresses_of(self.linears)
         self.parameters = [tensor.detach() for layer in self.linears for tensor in (layer.weight, layer.bias)]
         self.sizes = [self.linears[0].in_features, *(linear.out_features for linear in self.linears)]
-        self.factors = self.parameters  # what is multiplied
+        self.factors = self.parameters  # of the products
         if self.dtype != torch.float32:
             self.factors = [parameter.to(self.dtype) for parameter in self.parameters]
         self.layers = list(zip(self.factors[::2], self.factors[1::2], strict=True))
@@ -61,7 +63,7 @@ class Perceptron:
 class Pass:
     """A minibatch of `rows` rows on its way through a perceptron and back.
 
-    Outputs and the gradients in inputs are float32 with every precision of the products.
+    Outputs and gradients in inputs are float32, whatever the precision of the products.
     """
 
     def __init__(self, perceptron: Perceptron, rows: int):
@@ -75,7 +77,7 @@ class Pass:
     def forward(self, x: Tensor) -> Tensor:
         """The outputs [rows, outputs] for inputs `x` [rows, inputs], float32, contiguous.
 
-        `x` must stay as it is until the update. Raises TypeError or ValueError for another `x`.
+        The caller must not change `x` before the update. Raises TypeError or ValueError for any other `x`.
         """
         perceptron = self.perceptron
         check_minibatch(x, perceptron.sizes[0], self.device, self.rows)
@@ -86,17 +88,17 @@ class Pass:
         self.inputs = []
         for weight, bias in perceptron.layers[:-1]:
             self.inputs.append(x)
-            x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, in one kernel where there is one
+            x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, fused into one kernel where possible
         self.inputs.append(x)
         weight, bias = perceptron.layers[-1]
         return torch.addmm(bias, x, weight.t()).float()
 
     def backward(self, grad_outputs: Tensor, *, grad_inputs: bool = False) -> Tensor | None:
-        """The gradients at every layer, from the loss's `grad_outputs` [n, outputs] in the last n rows of the last
-        forward's outputs, which must stay as it is until the update. Nothing is moved.
+        """Computes the gradients at every layer; changes no parameter.
 
-        Returns the gradient in the inputs [n, inputs] if `grad_inputs`. Raises TypeError or ValueError for another
-        `grad_outputs`, or before a forward.
+        `grad_outputs` [n, outputs] is the loss's gradient in the last n rows of the last forward's outputs. The caller
+        must not change it before the update. Returns the gradient in the inputs [n, inputs] if `grad_inputs`. Raises
+        TypeError or ValueError for any other `grad_outputs`, or if there was no forward.
         """
         perceptron = self.perceptron
         check_gradient(grad_outputs, perceptron.sizes[-1], self.device, self.x)
@@ -120,8 +122,8 @@ class Pass:
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and its gradient in them.
 
-    `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
-    by `count`. The gradient takes the place of the logits.
+    `targets` is float32 [n, outputs] or one number for all. The loss is the sum over all elements, divided by `count`.
+    The gradient overwrites the logits.
     """
     if isinstance(targets, float):
         targets = torch.full_like(logits, targets)
@@ -131,7 +133,7 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
 
 
 def add_losses(totals: Tensor, losses: tuple[Tensor, ...]) -> None:
-    """Adds each of an iteration's losses, all [], to its element of `totals`."""
+    """Adds each of an iteration's losses (scalar tensors) to its element of `totals`."""
     totals += torch.stack(losses)
 
 
@@ -147,8 +149,8 @@ def sample_posterior(posterior: Tensor, noise: Tensor) -> Tensor:
 def kl_to_normal(posterior: Tensor, noise: Tensor, grad_codes: Tensor, std: float) -> tuple[Tensor, Tensor]:
     """KL(posterior || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B), and a gradient.
 
-    This is the gradient [n, 2 code_size] in `posterior` of the divergence and of the loss whose gradient in the codes
-    of `sample_posterior(posterior, noise)` is `grad_codes` [n, code_size].
+    The gradient [n, 2 code_size] in `posterior` is that of this divergence plus the loss whose gradient in the codes of
+    `sample_posterior(posterior, noise)` is `grad_codes` [n, code_size].
     """
     n = len(posterior)
     mean, log_variance = posterior.chunk(2, dim=1)
@@ -170,15 +172,15 @@ class Adam:
         self.steps = torch.zeros((), device=perceptron.parameters[0].device)  # of all parameters
 
     def resume(self, steps: int) -> None:
-        """Goes on as after `steps` steps; the moments are restored apart."""
+        """Continues as after `steps` steps; the caller restores the moments."""
         self.steps.fill_(steps)
 
     def update(self, *passes: Pass, learning_rate: float | Tensor) -> None:
-        """Moves the parameters by the sum of the gradients that the last backward of each of `passes` made.
+        """Updates the parameters with the sum of the gradients from the last backward of each of `passes`.
 
-        `learning_rate` may be a float32 tensor [] on the device, which is read when the update runs: a CUDA graph
+        `learning_rate` may be a float32 tensor [] on the device. It is read when the update runs, so a CUDA graph
         follows it. Raises ValueError for a pass of another network or without gradients, and if the network's
-        parameters were assigned anew.
+        parameters were replaced by other tensors.
         """
         check_update(self.perceptron, passes)
         for i in range(len(self.perceptron.layers)):
@@ -198,12 +200,12 @@ class Adam:
 
 
 def stacked(tensors: list[Tensor]) -> Tensor:
-    """The rows of all tensors; the tensor itself if it is one."""
+    """The rows of all tensors in one; a single tensor is returned without a copy."""
     return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 class Average:
-    """An exponential moving average of a network's parameters, which it begins with."""
+    """An exponential moving average of a network's parameters. It starts at their present values."""
 
     def __init__(self, perceptron: Perceptron, decay: float):
         self.perceptron, self.decay = perceptron, decay

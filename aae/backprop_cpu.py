@@ -1,8 +1,8 @@
 """The passes of a perceptron, the losses and Adam on the CPU, by the native loops of csrc/perceptron.h and losses.h.
 
-The interface is that of `aae.backprop`. The bits depend on the networks and minibatches alone, not on the width of the
-processor's vectors, the number of threads or a library of matrix products. Where most inputs are 0, as MNIST's pixels
-are, the first layer leaves them out.
+The interface is that of `aae.backprop`. The bits depend only on the networks and minibatches, not on the width of the
+processor's vectors, the number of threads or a BLAS library. Where most inputs are 0, as MNIST's pixels are, the first
+layer skips them.
 """
 
 import contextlib
@@ -24,25 +24,25 @@ HUGE_PAGE = 2 << 20  # bytes
 
 
 def zeros(shapes: Iterable[Sequence[int]]) -> list[Tensor]:
-    """Tensors of zeros, float32, in memory of this process's own, of huge pages where the system has them.
+    """Float32 tensors of zeros in private memory, with huge pages where the system has them.
 
-    Every iteration goes through all parameters and moments, and with pages of 4 KiB a processor would look most of
-    them up in the page tables: huge ones make an iteration at MNIST's size 4 to 9 % shorter. A few cache lines between
-    the tensors keep what belongs together from having addresses that differ by a multiple of 4 KiB, which processors
-    mistake for the same when one is written and the other read.
+    Every iteration reads and writes all parameters and moments. With pages of 4 KiB, the processor would look most of
+    them up in the page tables; huge pages make an iteration at MNIST's size 4 to 9 % shorter. A gap of a few cache
+    lines between the tensors keeps the addresses of a parameter and its moments from differing by a multiple of 4 KiB:
+    a processor takes two such addresses for the same when it writes one and reads the other.
     """
     shapes = [tuple(shape) for shape in shapes]
     apart = 17 * 64
     places = [0, *itertools.accumulate(-(-math.prod(shape) * 4 // 64) * 64 + apart for shape in shapes)]
     size, start = places[-1], 0
     huge = size >= HUGE_PAGE // 2
-    if huge:  # whole ones, and room to begin with one
+    if huge:  # whole pages, and room to start at the beginning of one
         size = -(-size // HUGE_PAGE) * HUGE_PAGE + HUGE_PAGE
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if huge:
         start = -torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % HUGE_PAGE
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # a kernel without them
+            with contextlib.suppress(OSError):  # the kernel has none
                 memory.madvise(mmap.MADV_HUGEPAGE)
     return [
         torch.frombuffer(memory, dtype=torch.float32, count=math.prod(shape), offset=start + place).view(shape)
@@ -53,7 +53,8 @@ def zeros(shapes: Iterable[Sequence[int]]) -> list[Tensor]:
 class Perceptron:
     """The parameters of an `mlp`: linear layers with ReLU between them.
 
-    The weights are laid out anew, each the transpose of a contiguous matrix [inputs, outputs], and stay the network's.
+    The weights move to a new layout: each is the transpose of a contiguous matrix [inputs, outputs]. The network uses
+    the same memory.
     """
 
     def __init__(self, network: nn.Sequential, sparse_inputs: bool = False):
@@ -73,7 +74,7 @@ class Perceptron:
 
 
 class Pass:
-    """A minibatch of `rows` rows on its way through a perceptron and back, in buffers that are made once."""
+    """A minibatch of `rows` rows on its way through a perceptron and back, in buffers that are allocated once."""
 
     def __init__(self, perceptron: Perceptron, rows: int):
         self.perceptron, self.rows = perceptron, rows
@@ -88,8 +89,8 @@ class Pass:
     def forward(self, x: Tensor) -> Tensor:
         """The outputs [rows, outputs] for inputs `x` [rows, inputs], float32, contiguous.
 
-        `x` must stay as it is until the update; the outputs stay until the next forward. Raises TypeError or
-        ValueError for another `x`.
+        The caller must not change `x` before the update. The next forward overwrites the outputs. Raises TypeError or
+        ValueError for any other `x`.
         """
         check_minibatch(x, self.perceptron.sizes[0], CPU, self.rows)
         self.x, self.grad_outputs = x, None
@@ -97,11 +98,11 @@ class Pass:
         return self.outputs[-1]
 
     def backward(self, grad_outputs: Tensor, *, grad_inputs: bool = False) -> Tensor | None:
-        """The gradients at every layer, from the loss's `grad_outputs` [n, outputs] in the last n rows of the last
-        forward's outputs, which must stay as it is until the update. Nothing is moved.
+        """Computes the gradients at every layer; changes no parameter.
 
-        Returns the gradient in the inputs [n, inputs] if `grad_inputs`; it stays until the next backward. Raises
-        TypeError or ValueError for another `grad_outputs`, or before a forward.
+        `grad_outputs` [n, outputs] is the loss's gradient in the last n rows of the last forward's outputs. The caller
+        must not change it before the update. Returns the gradient in the inputs [n, inputs] if `grad_inputs`; the next
+        backward overwrites it. Raises TypeError or ValueError for any other `grad_outputs`, or if there was no forward.
         """
         check_gradient(grad_outputs, self.perceptron.sizes[-1], CPU, self.x)
         self.grad_outputs, n = grad_outputs, len(grad_outputs)
@@ -110,12 +111,14 @@ class Pass:
 
 
 def forward(network: nn.Sequential, x: Tensor, sparse_inputs: bool = False) -> Tensor:
-    """The outputs [n, outputs] of an `mlp` for `x` [n, inputs], float32: in the bits of training on every processor,
-    which PyTorch's products differ in. The network is left as it is. Inputs that are mostly 0, as images are, take less
-    than half the time with `sparse_inputs`.
+    """The outputs [n, outputs] of an `mlp` for `x` [n, inputs], float32.
+
+    They are bit for bit those of training, on every processor; PyTorch's products would differ in the last bits. The
+    network does not change. With `sparse_inputs`, inputs that are mostly 0, as images are, take less than half the
+    time.
     """
     perceptron = Perceptron(copy.deepcopy(network), sparse_inputs)
-    # A part at a time: the hidden layers of all rows would fill the memory.
+    # A few rows at a time: the hidden layers of all rows would fill the memory.
     return torch.cat([Pass(perceptron, len(part)).forward(part) for part in x.contiguous().split(10_000)])
 
 
@@ -135,25 +138,25 @@ class Adam:
 
     @property
     def steps(self) -> Tensor:
-        """How many updates there have been, int64 []; a copy."""
+        """The number of updates so far, int64 []; a copy."""
         return torch.tensor(self.native.steps)
 
     def resume(self, steps: int) -> None:
-        """Goes on as after `steps` updates; the moments are restored apart."""
+        """Continues as after `steps` updates; the caller restores the moments."""
         self.native.steps = steps
 
     def update(self, *passes: Pass, learning_rate: float) -> None:
-        """Moves the parameters by the sum of the gradients that the last backward of each of `passes` made.
+        """Updates the parameters with the sum of the gradients from the last backward of each of `passes`.
 
         Several passes give the bits of one pass over their rows, stacked in this order. Raises ValueError for a pass of
-        another network or without gradients, and if the network's parameters were assigned anew.
+        another network or without gradients, and if the network's parameters were replaced by other tensors.
         """
         check_update(self.perceptron, passes)
         self.native.update([one.native for one in passes], learning_rate)
 
 
 class Average:
-    """An exponential moving average of a network's parameters, which it begins with."""
+    """An exponential moving average of a network's parameters. It starts at their present values."""
 
     def __init__(self, perceptron: Perceptron, decay: float):
         self.perceptron, self.decay = perceptron, decay
@@ -162,7 +165,7 @@ class Average:
             average.copy_(parameter)
 
     def update(self) -> None:
-        """average += (1 - decay) (parameter - average), by one fma, the same bits on every processor."""
+        """average += (1 - decay) (parameter - average), with one fma: the same bits on every processor."""
         for average, parameter in zip(self.parameters, self.perceptron.parameters, strict=True):
             aae_native.move_average(average.data_ptr(), parameter.data_ptr(), parameter.numel(), 1 - self.decay)
 
@@ -170,8 +173,8 @@ class Average:
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[float, Tensor]:
     """Binary cross-entropy in nats of `logits` [n, outputs] against `targets` in [0, 1], and its gradient in them.
 
-    `targets` is float32 [n, outputs] or one number for all. Loss and gradient are of the sum over all elements, divided
-    by `count`. The gradient takes the place of the logits. Raises TypeError or ValueError for other arrays.
+    `targets` is float32 [n, outputs] or one number for all. The loss is the sum over all elements, divided by `count`.
+    The gradient overwrites the logits. Raises TypeError or ValueError for other arrays.
     """
     check_rows("logits", logits, logits.shape[-1], CPU)
     if isinstance(targets, float):
@@ -201,8 +204,8 @@ def sample_posterior(posterior: Tensor, noise: Tensor) -> Tensor:
 def kl_to_normal(posterior: Tensor, noise: Tensor, grad_codes: Tensor, std: float) -> tuple[np.float32, Tensor]:
     """KL(posterior || N(0, std² I)) in nats, mean over the n rows (arXiv 1312.6114, appendix B), and a gradient.
 
-    This is the gradient [n, 2 code_size] in `posterior` of the divergence and of the loss whose gradient in the codes
-    of `sample_posterior(posterior, noise)` is `grad_codes` [n, code_size].
+    The gradient [n, 2 code_size] in `posterior` is that of this divergence plus the loss whose gradient in the codes of
+    `sample_posterior(posterior, noise)` is `grad_codes` [n, code_size].
     """
     check_posterior(posterior, noise, grad_codes)
     kl, grad_posterior = np.empty(noise.shape, np.float32), torch.empty_like(posterior)
@@ -223,7 +226,7 @@ def check_posterior(posterior: Tensor, *codes: Tensor) -> None:
 
 
 def add_losses(totals: Tensor, losses: Sequence[Tensor | float]) -> None:
-    """Adds each of an iteration's losses to its element of `totals`, with less ado than PyTorch's addition."""
+    """Adds each of an iteration's losses to its element of `totals`, with less overhead than PyTorch's addition."""
     values = totals.numpy()
     for i, loss in enumerate(losses):
         values[i] += float(loss)

@@ -1,4 +1,4 @@
-"""Line charts over the epochs, in the coordinates of an SVG: the geometry, which a template draws."""
+"""Line charts over the epochs, in the coordinates of an SVG: this module has the geometry, and a template draws it."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line to compare with, and the band around it if it has a width."""
+    """A horizontal line to compare with, and the band around it if `low` and `high` differ."""
 
     name: str
     mean: float
@@ -37,7 +37,7 @@ class Level:
 def chart(
     title: str, unit: str, series: Sequence[Series], *, levels: Sequence[Level] = (), log: bool = False
 ) -> dict[str, Any]:
-    """Polylines and ticks for `series` and `levels`; `log` asks for a logarithmic axis, if all values allow it."""
+    """Polylines and ticks for `series` and `levels`; `log` makes the axis logarithmic if all values are positive."""
     points = [point for entry in series for line in entry.lines for point in line]
     last = max(x for x, _ in points)
     enclosed = [y for _, y in points] + [y for level in levels for y in (level.low, level.high)]
@@ -53,7 +53,7 @@ def chart(
         return round(BOTTOM - (BOTTOM - TOP) * (scale(y) - low) / (high - low), 1)
 
     def polyline(line: Line) -> str:
-        # Twice the point where there is only one, which draws a dot.
+        # A single point is listed twice, which draws a dot.
         return " ".join(f"{across(x)},{down(y)}" for x, y in (line if len(line) > 1 else 2 * line))
 
     return {
@@ -80,7 +80,7 @@ def chart(
 
 
 def apart(places: Sequence[float]) -> list[float]:
-    """Where lines of text stand that should be at `places`, downwards: moved up as far as others below them need."""
+    """Positions for lines of text that should be at `places` (downwards): moved up to make room for those below."""
     found = list(places)
     for lower, upper in pairwise(sorted(range(len(found)), key=lambda i: -places[i])):
         found[upper] = round(min(found[upper], found[lower] - LINE_HEIGHT), 1)
@@ -89,7 +89,7 @@ def apart(places: Sequence[float]) -> list[float]:
 
 def linear_ticks(low: float, high: float) -> list[float]:
     """Two to seven round numbers, the first at most `low` and the last at least `high`."""
-    # Not so close to each other that their labels, of six digits, are the same.
+    # Far enough apart that their labels, of six digits, differ.
     span = max(high - low, 1e-4 * max(abs(low), abs(high)))
     span = span if span > 1e-9 else 1.0
     power = 10.0 ** math.floor(math.log10(span))
@@ -99,7 +99,7 @@ def linear_ticks(low: float, high: float) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Numbers 1, 2 and 5 times a power of ten, or for a wide range powers alone, that enclose both ends."""
+    """1, 2 and 5 times powers of ten (only the powers if the range is wide) that enclose both ends."""
     first, last = math.floor(math.log10(low)) - 1, math.floor(math.log10(high)) + 2
     digits = (1, 2, 5) if high / low < 50 else (1,)
     numbers = [float(f"{d}e{power}") for power in range(first, last + 1) for d in digits]

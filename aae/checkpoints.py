@@ -1,6 +1,7 @@
-"""Checkpoints: all that an interrupted training needs to go on to the same bits, in a folder of its own.
+"""Checkpoints: everything that an interrupted training needs to resume with the same bits, in a separate folder.
 
-Random numbers are functions of the step, so there is no generator to save: tensors, the step and the losses so far.
+Random numbers are functions of the step, so there is no generator to save. A checkpoint holds tensors, the step and
+the losses so far.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from aae.files import write_whole
 
-KEPT = 2  # a checkpoint and, should it turn out to be damaged, the one before
+KEPT = 2  # the last checkpoint, and the one before in case the last is damaged
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint in `folder` that is whole, on the CPU, or None if there is none."""
+    """The newest undamaged checkpoint in `folder`, on the CPU, or None if there is none."""
     for path in newest_first(folder):
         try:
             with safe_open(path, framework="pt") as file:
@@ -53,7 +54,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Takes back that a training can go on from `folder`: it begins anew, whatever else of it goes and when."""
+    """Removes the checkpoints, so a training starts again even if the rest of `folder` is only partly deleted."""
     for path in newest_first(folder):
         path.unlink()
 
@@ -63,14 +64,14 @@ def file_name(step: int) -> str:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, whole or not."""
+    """The checkpoints in `folder`, newest first, damaged or not."""
     return sorted(folder.glob("*.safetensors"), reverse=True)
 
 
 def digest(step: int, notes: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of all that a checkpoint gives back: a file of the right length may still have lost some of it.
+    """SHA-256 of everything that is read back: a file of the right length may still have lost content.
 
-    Of each tensor these are name, dtype, shape and bytes.
+    It covers the name, dtype, shape and bytes of each tensor.
     """
     content = hashlib.sha256(json.dumps([step, notes]).encode())
     for name in sorted(tensors):

@@ -1,24 +1,25 @@
 """The post's three claims about an AAE compared with a VAE, each with a verdict that follows from the numbers.
 
-The claims: the AAE's codes match the prior better, it takes longer to train, and it is less stable. Any model whose
-kind names another to compare with is judged like the AAE, and that other is its reference. Each claim consists of
-comparisons of one number of the model with the reference's. What is compared are the codes that are distributed as the
-aggregated posterior, each with the prior that the model was trained for.
+The claims: the AAE's codes match the prior better, it takes longer to train, and it is less stable. Every model whose
+kind names a kind to compare with is judged like the AAE; the model of that kind is its reference. Each claim consists
+of comparisons, and each comparison compares one number of the model with the same number of the reference. Measures of
+codes use the codes that are distributed as the aggregated posterior, and the prior that the model was trained for.
 
 A comparison is for the claim, against it, or undecided. Two kinds of comparisons are shown but not judged:
 
-- `too short to judge`: the last third of the epochs has fewer than `ENOUGH_EPOCHS` epochs, or for the reconstruction
-  error fewer than `ENOUGH_SNAPSHOTS` snapshots. Seconds and FLOPs of an epoch can always be judged.
-- `not comparable`: a number that is made of distances from the prior, where `distances_not_comparable` gives a reason.
+- `too short to judge`: the last third of the training has fewer than `ENOUGH_EPOCHS` epochs, or (for the
+  reconstruction error) fewer than `ENOUGH_SNAPSHOTS` snapshots. Seconds and FLOPs per epoch can always be judged.
+- `not comparable`: the number depends on distances from the prior, and `distances_not_comparable` gives a reason.
 
 The verdict on a claim follows from its comparisons:
 
-- Fewer than half of them can be judged: the verdict is `not comparable` if one of them is, else `too short to judge`.
-- Otherwise those that can be judged decide. The claim is `supported` if all are for it, `undecided` if all are
-  undecided, `not supported` if some are against it and none is for it, and `mixed` in all other cases.
+- If fewer than half of them can be judged, the verdict is `not comparable` if one of them is, and otherwise `too short
+  to judge`.
+- Otherwise the comparisons that can be judged decide. The claim is `supported` if all are for it, `undecided` if all
+  are undecided, `not supported` if some are against it and none is for it, and `mixed` in all other cases.
 
-A comparison that the results do not have at all is left out: the spread of a single value, or over fewer seeds than
-`ENOUGH_SEEDS`.
+Comparisons that the results cannot provide are left out: the spread of a single value, or the spread over fewer seeds
+than `ENOUGH_SEEDS`.
 """
 
 import math
@@ -34,12 +35,12 @@ SUPPORTED, MIXED, NOT_SUPPORTED = "supported", "mixed", "not supported"
 FOR, AGAINST, UNDECIDED = "for", "against", "undecided"
 TOO_SHORT, NOT_COMPARABLE = "too short to judge", "not comparable"
 
-ENOUGH_EPOCHS = 5  # in the last third; of fewer, a single odd epoch would decide
-ENOUGH_SNAPSHOTS = 3  # in the last third; the range of two is one difference
-ENOUGH_SEEDS = 3  # for a spread over seeds, for the same reason
-CLEARLY = 2 / 3  # of the epochs, for one model to be the better one
-MORE_SPREAD = 1.25  # times as much, to be the less stable one: the spread of a few dozen epochs is not known better
-MORE_TIME = 1.05  # times as much, to take longer: seconds on a shared machine vary by some percent
+ENOUGH_EPOCHS = 5  # in the last third; with fewer, a single odd epoch would decide
+ENOUGH_SNAPSHOTS = 3  # in the last third; the range of two is a single difference
+ENOUGH_SEEDS = 3  # for a standard deviation over seeds, for the same reason
+CLEARLY = 2 / 3  # the share of epochs in which a model must be better to count as better
+MORE_SPREAD = 1.25  # ratio that counts as less stable: a few dozen epochs do not determine a spread more closely
+MORE_TIME = 1.05  # ratio that counts as longer: timings on a shared machine vary by a few percent
 
 MATCH_MEASURES = {
     "sliced_wasserstein": "sliced Wasserstein distance",
@@ -64,7 +65,7 @@ class Comparison:
 class Judged:
     """A model's runs and its reference's, each in order of seed.
 
-    `not_comparable` says why distances of the two from their priors cannot be compared; it is empty where they can.
+    `not_comparable` says why the two models' distances from their priors cannot be compared; empty if they can.
     """
 
     model: Sequence[RunResult]
@@ -81,7 +82,7 @@ class Judged:
 
     @property
     def epochs(self) -> int:
-        """How many epochs the last third has."""
+        """The number of epochs in the last third."""
         return len(self.model[0].last_third)
 
     @property
@@ -92,14 +93,14 @@ class Judged:
         return f"the last {'epoch' if epochs == 1 else f'{epochs} epochs'}{of_seeds}"
 
     def of_distances(self, result: str) -> str:
-        """`result`, unless it is made of distances that cannot be judged."""
+        """`result` of a comparison of distances, or why these cannot be judged."""
         if self.not_comparable:
             return NOT_COMPARABLE
         return TOO_SHORT if self.epochs < ENOUGH_EPOCHS else result
 
     def claim(self, comparisons: Sequence[Comparison]) -> dict[str, Any]:
-        """`verdict`, `reasons` (a sentence for each comparison) and, by the comparison's name, its `result` and the
-        two numbers under the names of the recipes. Where some cannot be judged, `note` says why."""
+        """`verdict`, `reasons` (one sentence per comparison) and, under each comparison's name, its `result` and the
+        two numbers under the names of the recipes. If some cannot be judged, `note` says why."""
         results = [each.result for each in comparisons]
         found = verdict(results)
         notes = {
@@ -133,19 +134,19 @@ def verdict(results: Sequence[str]) -> str:
 def distances_not_comparable(
     model: Sequence[RunResult], reference: Sequence[RunResult], priors: tuple[Prior, Prior], level: float
 ) -> str:
-    """Why distances of the model and of its reference from their priors cannot be compared; empty where they can.
+    """Why the two models' distances from their priors cannot be compared; empty if they can.
 
-    Either the two have different priors, so that they are at a distance from different targets. Or one of them has, in
-    some seed, a sliced Wasserstein distance of `level` or less from before training on, at every epoch: then its
-    codes match because the network has not been trained enough to move them. The samples of an untrained VAE's q(z|x)
-    are such codes.
+    There are two reasons. The models have different priors, so their distances refer to different targets. Or, with
+    some seed, one model's sliced Wasserstein distance is `level` or less at every epoch, including before training. Its
+    codes then match only because training has not moved them enough. Samples of an untrained VAE's q(z|x) are such
+    codes.
     """
     if priors[0] != priors[1]:
         return f"The priors differ: {priors[0].title} and {priors[1].title}."
     for runs in (model, reference):
         if any(max(run.all_values("sliced_wasserstein")) <= level for run in runs):
             title = runs[0].recipe.title
-            return f"The codes of {title} have been within {level:g} of the prior since before training."
+            return f"The codes of {title} are within {level:g} of the prior at every epoch, even before training."
     return ""
 
 
@@ -155,12 +156,13 @@ def match_claim(
     floor: dict[str, dict[str, Any]],
     not_comparable: str = "",
 ) -> dict[str, Any]:
-    """Claim 1: the model's codes are closer to the prior and have fewer gaps. Runs in order of seed.
+    """Claim 1: the model's codes are closer to the prior and have fewer gaps. Runs are in order of seed.
 
-    Compared are two distances and two measures of gaps (`MATCH_MEASURES`), in every epoch of the last third, seed
-    by seed. For the claim is a measure that is lower for the model in at least two thirds of these epochs and in the
-    median over all of them; against it, one that is lower for the reference. A value within the floor counts as its
-    upper end (`floor` is recipe -> measure -> {high}): below, codes cannot be told from samples of the prior.
+    Two distances and two measures of gaps (`MATCH_MEASURES`) are compared in every epoch of the last third, seed by
+    seed. A measure is for the claim if it is lower for the model in at least two thirds of these epochs and in the
+    median over all of them, and against it if the same holds for the reference. A value below the upper end of the
+    floor counts as that end (`floor` is recipe -> measure -> {high}), because such codes cannot be distinguished from
+    samples of the prior.
     """
     judged = Judged(model, reference, not_comparable)
     (a, b), (name_a, name_b) = judged.titles, judged.names
@@ -174,8 +176,8 @@ def match_claim(
         result = FOR if less and share >= CLEARLY else AGAINST if more and share <= 1 - CLEARLY else UNDECIDED
         result = judged.of_distances(result)
         last = ", ".join(text for runs in (model, reference) for text in finals(runs, measure))
-        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {share:.0%} of them"
-        figures = f"{a} {median(x):.3g}, {b} {median(y):.3g}, medians of {judged.period}"
+        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {share:.0%} of epochs"
+        figures = f"{a} {median(x):.3g}, {b} {median(y):.3g}, medians over {judged.period}"
         reason = f"{name}: {figures}{lower} (last epoch: {last})"
         comparisons.append(Comparison(measure, median(x), median(y), result, reason))
     return judged.claim(comparisons)
@@ -184,13 +186,16 @@ def match_claim(
 def stability_claim(
     model: Sequence[RunResult], reference: Sequence[RunResult], not_comparable: str = ""
 ) -> dict[str, Any]:
-    """Claim 3: the model's training is less stable. For the claim is a spread that is more than 1.25 times the
-    reference's, against it one of which the reference's is more than 1.25 times as much.
+    """Claim 3: the model's training is less stable.
+
+    A comparison is for the claim if the model's spread is more than 1.25 times the reference's, and against it if the
+    reference's is more than 1.25 times the model's.
 
     - `epochs`: standard deviation of the sliced Wasserstein distance over the last third of the epochs, mean over
       seeds.
-    - `reconstruction`: the range of the test images' nats over the snapshots in the last third, mean over seeds.
-    - `worst`: the greatest sliced Wasserstein distance of any epoch in the last third and any seed.
+    - `reconstruction`: range (maximum minus minimum) of the test images' nats over the snapshots in the last third,
+      mean over seeds.
+    - `worst`: the largest sliced Wasserstein distance of any epoch in the last third and any seed.
     - `seeds`: standard deviation of the last epoch's sliced Wasserstein distance over seeds.
     """
     measure = "sliced_wasserstein"
@@ -216,7 +221,7 @@ def stability_claim(
         what = f"range of the reconstruction error over the last {model[0].snapshots} snapshots"
         compare("reconstruction", spread, what, " nats")
     worst = tuple(max(pooled(runs, measure)) for runs in both)
-    compare("worst", worst, f"greatest sliced Wasserstein distance in {judged.period}")
+    compare("worst", worst, f"largest sliced Wasserstein distance in {judged.period}")
     if len(model) >= ENOUGH_SEEDS:
         spread = tuple(stdev(run.final_of(measure) for run in runs) for runs in both)
         what = f"standard deviation of the last epoch's sliced Wasserstein distance over {len(model)} seeds"
@@ -233,16 +238,18 @@ def time_claim(
     match_level: float,
     not_comparable: str = "",
 ) -> dict[str, Any]:
-    """Claim 2: the model takes longer. For the claim is what is more than 1.05 times the reference's, against it what
-    is less than the reference's by as much.
+    """Claim 2: the model takes longer to train.
 
-    - `flops`: of one epoch, from the sizes of the layers (`aae.flops`).
-    - `seconds`: of one epoch, median over a run's epochs and mean over seeds.
+    A comparison is for the claim if the model's number is more than 1.05 times the reference's, and against it if the
+    reference's is more than 1.05 times the model's.
+
+    - `flops`: FLOPs per epoch, from the sizes of the layers (`aae.flops`).
+    - `seconds`: seconds per epoch, median over a run's epochs, mean over seeds.
     - `seconds_to_match`: seconds per epoch times the epochs until the sliced Wasserstein distance is `match_level` or
-      less, median over a tenth of all epochs (`aae.summary.first_match`), mean over seeds. A model that in some seed
-      never gets there takes longer than one that always does; if neither always does, it is left out.
+      less, median over a tenth of all epochs (`aae.summary.first_match`), mean over seeds. A model that does not reach
+      the level with every seed takes longer than one that does. If neither does, the comparison is left out.
 
-    `flops_per_epoch` and, for each seed, `seconds_per_epoch` are given by recipe.
+    `flops_per_epoch` is recipe -> FLOPs, `seconds_per_epoch` recipe -> seconds of each seed.
     """
     judged = Judged(model, reference, not_comparable)
     (a, b), names = judged.titles, judged.names
@@ -267,10 +274,10 @@ def time_claim(
         for name, runs in zip(names, (model, reference), strict=True)
     )
     if (to_x, to_y) != (None, None):
-        never = "never" if len(model) == 1 else "not in every seed"
+        never = "never" if len(model) == 1 else "not with every seed"
         shown = [never if each is None else f"{each:.3g} s" for each in (to_x, to_y)]
         tenth = math.ceil((len(model[0].match) - 1) / 10)
-        when = "" if tenth == 1 else f", median of {tenth} epochs"
+        when = "" if tenth == 1 else f", median over {tenth} epochs"
         until = f"time until the sliced Wasserstein distance is {match_level:g} or less{when}"
         what = f"{until}: {a} {shown[0]}, {b} {shown[1]}"
         compare("seconds_to_match", to_x, to_y, what)
@@ -278,7 +285,7 @@ def time_claim(
 
 
 def seconds_to_match(runs: Sequence[RunResult], seconds: Sequence[float], level: float) -> float | None:
-    """Mean over the seeds; None if some run never gets to `level`."""
+    """Mean over the seeds; None if some run never reaches `level`."""
     epochs = [epoch for run in runs if (epoch := first_match(run, level)) is not None]
     return mean(e * s for e, s in zip(epochs, seconds, strict=True)) if len(epochs) == len(runs) else None
 
@@ -293,7 +300,7 @@ def pooled(runs: Sequence[RunResult], measure: str) -> list[float]:
 
 
 def finals(runs: Sequence[RunResult], measure: str) -> list[str]:
-    """The last epoch's value of each kind of codes, mean over seeds; the aggregated ones go by the model's title."""
+    """The last epoch's value for each kind of codes, mean over seeds; the aggregated ones have the model's title."""
     recipe = runs[0].recipe
     texts = [f"{recipe.title} {mean(run.final_of(measure) for run in runs):.3g}"]
     for kind in recipe.other_codes:

@@ -1,4 +1,4 @@
-"""What can be told from codes: their label, and whether they are codes at all or samples of the prior."""
+"""Classifying codes: predicting their labels, and telling codes from samples of the prior."""
 
 import numpy as np
 import torch
@@ -21,15 +21,15 @@ NEIGHBOURS = 10
 def label_metrics(
     train_codes: np.ndarray, train_labels: np.ndarray, codes: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """How often the labels [n] of `codes` [n, d] are told from the training codes and their labels, in [0, 1].
+    """Accuracy, in [0, 1], of predicting the labels [n] of `codes` [n, d] from the training codes and their labels.
 
-    - `knn_accuracy`: by a vote of the 10 nearest training codes (or all, where there are fewer).
-    - `probe_accuracy`: by a linear probe (Alain & Bengio, arXiv 1610.01644), a multinomial logistic regression on the
-      training codes, each axis brought to mean 0 and standard deviation 1.
+    - `knn_accuracy`: by a vote of the 10 nearest training codes (or all, if there are fewer).
+    - `probe_accuracy`: by a linear probe (Alain & Bengio, arXiv 1610.01644): multinomial logistic regression on the
+      training codes, each axis standardised to mean 0 and standard deviation 1.
     """
     nearest = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes)), algorithm="kd_tree")
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    if len(np.unique(train_labels)) == 1:  # nothing to regress on
+    if len(np.unique(train_labels)) == 1:  # logistic regression needs two classes
         probe = nearest
     return {
         "knn_accuracy": float(nearest.fit(train_codes, train_labels).score(codes, labels)),
@@ -40,17 +40,19 @@ def label_metrics(
 def discriminator_metrics(
     model: Autoencoder, codes: Tensor, labels: np.ndarray | None, prior: Prior, *, seed: int
 ) -> dict[str, float]:
-    """How the discriminator tells `codes` [n, d] from as many samples of the prior, and what it costs either side.
+    """How well the discriminator tells `codes` [n, d] from equally many samples of the prior, and both losses.
 
-    - `accuracy`: the fraction of codes and samples put in their class, `encoded` or `prior`; 0.5 by guessing.
-    - `loss`: its cross-entropy in nats, mean over codes and samples; ln 2 if it is undecided.
-    - `generator_loss`: the cross-entropy of the codes taken for samples of the prior, which the encoder minimises.
+    - `accuracy`: the fraction of codes and samples classified correctly as `encoded` or `prior`; 0.5 by guessing.
+    - `loss`: the discriminator's cross-entropy in nats, mean over codes and samples; ln 2 if it is undecided.
+    - `generator_loss`: the cross-entropy of the codes with the target `prior`, which the encoder minimises.
 
-    A discriminator that sees labels is shown the codes' own, `labels` [n], and samples of the same classes.
+    A discriminator that sees labels gets the codes' `labels` [n], and samples of the same classes.
     """
     assert model.discriminator is not None
-    count = model.label_classes
-    classes = torch.from_numpy(labels.astype(np.int64)) if count else None
+    count, classes = model.label_classes, None
+    if count:
+        assert labels is not None
+        classes = torch.from_numpy(labels.astype(np.int64))
     sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=classes)
     if classes is not None:
         seen = one_hot(classes, count).float()
@@ -65,6 +67,6 @@ def discriminator_metrics(
 
 
 def cross_entropy(logits: Tensor, target: float) -> float:
-    """Binary cross-entropy of `logits` against one target for all, in nats, their mean."""
+    """Binary cross-entropy of `logits` against one target for all, in nats, mean over the logits."""
     logits = logits.double()
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, target)).item()

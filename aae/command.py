@@ -1,6 +1,6 @@
 """The command `aae`: a trained model from the shell.
 
-What is imported here is light, so that `aae --help` is quick; each command imports what it needs.
+The imports at the top are light, so that `aae --help` is quick. Each command imports what else it needs.
 """
 
 import argparse
@@ -33,16 +33,16 @@ EXAMPLES = """examples:
   aae traverse --from 0 --to 7 -o strip.png          from the mean code of class 0 to that of class 7
   aae traverse --from -2,0 --to 2,0 -o walk.gif      from code to code, as an animation
   aae export --onnx model.onnx                       for other programs
-  aae info                                           how the native extension was built, and whether there is CUDA
+  aae info                                           how the native extension was built, and whether CUDA works
 
-`aae COMMAND --help` says more of a command. --model takes a folder of snapshots, whose last it uses, or one snapshot.
+`aae COMMAND --help` describes a command. --model takes a folder of snapshots (the last one is used) or one snapshot.
 """
-# What looks like an option to argparse and is a code: a minus, then a number.
+# A code that argparse would take for an option: a minus, then a number.
 NEGATIVE = re.compile(r"-\.?\d")
 
 
 def main() -> None:
-    """The console command: reads the process's arguments, and ends bad input with one line and exit status 1."""
+    """The console command: reads the process's arguments; bad input ends it with one line and exit status 1."""
     with told_in_one_line():
         arguments = parser().parse_args(with_negative_codes(sys.argv[1:]))
         try:
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, but a mistake is one line, without the usage before it."""
+    """argparse's parser, but an error is one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -85,15 +85,15 @@ def parser() -> Parser:
             formatter_class=raw,
         )  # fmt: skip
         command.set_defaults(run=run)
-        of_model = "a folder of snapshots, whose last it uses, or one snapshot" + (f" ({model})" if model else "")
+        of_model = "a folder of snapshots (the last one is used) or one snapshot" + (f" ({model})" if model else "")
         command.add_argument("--model", type=Path, default=model, help=of_model)
         return command
 
     def add_output(command: argparse.ArgumentParser, scale: int, picture: str) -> None:
-        names = f"{picture}; a .gif shows one image after the other and back, a .npy is the array"
+        names = f"{picture}; a .gif plays the images forwards and backwards, a .npy holds the array"
         command.add_argument("-o", "--output", type=Path, required=True, help=names)
         command.add_argument(
-            "--scale", type=positive, default=scale, help=f"pixels a side of an image's pixel ({scale})"
+            "--scale", type=positive, default=scale, help=f"enlarge the images by this factor ({scale})"
         )
 
     command = add(encode, "images to codes", "aae encode digit.png", "aae encode --invert scan-*.png -o codes.csv",
@@ -102,28 +102,28 @@ def parser() -> Parser:
         "images", type=Path, nargs="+", metavar="IMAGES",
         help="image files of the model's size, folders of them, or arrays (.npy: uint8, or float in [0, 1])",
     )  # fmt: skip
-    command.add_argument("-o", "--output", type=Path, help="a .csv or .npy file (otherwise CSV on the screen)")
-    command.add_argument("--grey", action="store_true", help="make colour images grey: 0.299 R + 0.587 G + 0.114 B")
-    command.add_argument("--invert", action="store_true", help="black becomes white: MNIST is white on black")
+    command.add_argument("-o", "--output", type=Path, help="a .csv or .npy file (default: CSV on the screen)")
+    command.add_argument("--grey", action="store_true", help="turn colour into grey: 0.299 R + 0.587 G + 0.114 B")
+    command.add_argument("--invert", action="store_true", help="invert the pixels: MNIST is white on black")
 
     command = add(
         decode, "codes to images", "aae decode --at 0.5,-1.2 -o x.png", "aae decode --at -1,0 --at 1,0 -o two.png"
     )
-    command.add_argument("--at", action="append", required=True, metavar="CODE", help="as 0.5,-1.2; may be repeated")
+    command.add_argument("--at", action="append", required=True, metavar="CODE", help="e.g. 0.5,-1.2; may be repeated")
     add_output(command, 1, "a .png has the images in a row")
 
     command = add(sample, "new images, decoded from samples of the prior", "aae sample -n 100 --seed 0 -o grid.png")
-    command.add_argument("-n", type=positive, default=100, help="how many (100)")
+    command.add_argument("-n", type=positive, default=100, help="number of images (100)")
     command.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (0)")
     add_output(command, 2, "a .png has the images in a square")
 
     command = add(traverse, "images on the line between two codes", "aae traverse --from 0 --to 7 -o strip.png",
                   "aae traverse --from -2,0 --to 2,0 --steps 30 -o walk.gif")  # fmt: skip
-    ends = "a code, as 0.5,-1.2, or a class: the mean of its training images' codes"
+    ends = "a code, such as 0.5,-1.2, or a class: the mean code of its training images"
     command.add_argument("--from", dest="start", required=True, metavar="CODE|CLASS", help=ends)
-    command.add_argument("--to", dest="end", required=True, metavar="CODE|CLASS", help="likewise")
-    command.add_argument("--steps", type=positive, default=12, help="images, both ends included (12)")
-    command.add_argument("--data", type=Path, default=DATA, help=f"the images of classes, from stage prepare ({DATA})")
+    command.add_argument("--to", dest="end", required=True, metavar="CODE|CLASS", help="the same")
+    command.add_argument("--steps", type=positive, default=12, help="number of images, with both ends (12)")
+    command.add_argument("--data", type=Path, default=DATA, help=f"what stage prepare wrote, for classes ({DATA})")
     add_output(command, 2, "a .png has the images in a row")
 
     command = add(export, "the model for other programs", "aae export --onnx model.onnx",
@@ -134,7 +134,7 @@ def parser() -> Parser:
         help="images to codes, codes to images, or images to codes and reconstructions (both)",
     )  # fmt: skip
 
-    add(info, "the version, how the native extension was built, and CUDA or why not", "aae info", model=None)
+    add(info, "the version, how the native extension was built, and whether CUDA works", "aae info", model=None)
     return whole
 
 
@@ -241,7 +241,7 @@ def info(arguments: argparse.Namespace) -> None:
         print(f"{name:16} {value}")
 
 
-# --- their parts --------------------------------------------------------------------------------------
+# --- helpers ------------------------------------------------------------------------------------------
 
 
 def own_version() -> str:
@@ -260,7 +260,7 @@ def load_model(arguments: argparse.Namespace) -> "TrainedModel":
 
 
 def encode_named(model: "TrainedModel", names: list[str], images: "np.ndarray", invert: bool = False) -> "np.ndarray":
-    """The codes of images; what is wrong with them is told with the name of the first."""
+    """The codes of images; an error about them names the first."""
     try:
         if invert:
             images = 255 - images if images.dtype == "uint8" else 1 - images
@@ -270,7 +270,7 @@ def encode_named(model: "TrainedModel", names: list[str], images: "np.ndarray", 
 
 
 def csv_of(names: list[str], codes: "np.ndarray") -> str:
-    """A row for each image: its name, its code; the numbers give the same float32 when they are read."""
+    """One row per image, its name and its code, with digits that read back as the same float32."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", *(f"z_{i}" for i in range(codes.shape[1]))])
@@ -279,24 +279,24 @@ def csv_of(names: list[str], codes: "np.ndarray") -> str:
 
 
 def write_to_screen(text: str) -> None:
-    """Writes to the standard output; whoever reads it may stop early, as `head` does."""
+    """Writes to standard output; its reader may stop early, as `head` does."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's flush at exit does not fail
         sys.exit(1)
 
 
 def code_or_class(text: str, model: "TrainedModel", data: Path, option: str) -> Any:
-    """A code [code_size]: the mean of the class `text`, if there is a class of this name, or the code itself."""
+    """A code [code_size]: the mean code of the class `text` if there is such a class, or else the code in `text`."""
     if text in model.class_names:
         return class_mean(model, model.class_names.index(text), data)
     return parse_code(text, model, option)
 
 
 def parse_code(text: str, model: "TrainedModel", option: str) -> list[float]:
-    """The code that `text` is, numbers with commas between."""
+    """The code in `text`: numbers with commas between."""
     try:
         code = [float(number) for number in text.split(",")]
     except ValueError:
@@ -305,13 +305,13 @@ def parse_code(text: str, model: "TrainedModel", option: str) -> list[float]:
         example = ",".join(["0.5", "-1.2", "0.3"][: min(model.code_size, 3)]) + (",..." if model.code_size > 3 else "")
         classes = "" if option == "--at" else f", or a class ({', '.join(model.class_names)})"
         raise InputError(
-            f"{option}: {text}: needed a code of the model's size {model.code_size}, as {example}{classes}"
+            f"{option}: {text}: needed a code of the model's size {model.code_size}, such as {example}{classes}"
         )
     return code
 
 
 def class_mean(model: "TrainedModel", label: int, folder: Path) -> Any:
-    """The mean code, float64 [code_size], of the training images of a class, which stage `prepare` left in `folder`."""
+    """The mean code, float64 [code_size], of a class's training images, which stage `prepare` wrote to `folder`."""
     import numpy as np
     from tqdm import tqdm
 
@@ -326,7 +326,7 @@ def class_mean(model: "TrainedModel", label: int, folder: Path) -> Any:
         raise InputError(f"{folder}: {of_data}; the model has {of_model}")
     rows = np.flatnonzero(data.train_labels == label)
     if not len(rows):
-        raise InputError(f"{folder}: no training image of class {model.class_names[label]}")
+        raise InputError(f"{folder}: no training images of class {model.class_names[label]}")
     parts = np.array_split(rows, -(-len(rows) // 1000))
     name = f"class {model.class_names[label]}"
     return np.concatenate(
@@ -335,7 +335,7 @@ def class_mean(model: "TrainedModel", label: int, folder: Path) -> Any:
 
 
 def positive(text: str) -> int:
-    """A number of 1 or more on the command line."""
+    """An integer of at least 1 on the command line."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be an integer of 1 or more; found {text}")

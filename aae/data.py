@@ -1,23 +1,24 @@
-"""An image set as uint8 arrays, and the folder it is kept in between the stages."""
+"""An image set as uint8 arrays, and the folder that keeps it between stages."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from aae.errors import InputError
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-LABELS = ("train_labels", "test_labels")  # which a set without labels has not
+LABELS = ("train_labels", "test_labels")  # missing in a set without labels
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images uint8 [n, height, width, channels] and labels uint8 [n] of the training and the test set.
 
-    An image has one channel, grey, or three, colour. `class_names` are the names of the labels 0, 1, ...; a set without
-    labels has None in place of both arrays of labels, and no class names.
+    An image has one channel (grey) or three (colour). `class_names` are the names of the labels 0, 1, ... A set without
+    labels has None in place of both label arrays, and no class names.
     """
 
     train_images: np.ndarray
@@ -33,17 +34,17 @@ class Dataset:
 
     @property
     def picture_shape(self) -> tuple[int, ...]:
-        """The shape of an image as pictures take it: height and width, and of colour images the channels."""
+        """The shape of an image in pictures: [height, width], or [height, width, channels] in colour."""
         return self.shape if self.shape[2] > 1 else self.shape[:2]
 
     @property
     def pixels(self) -> int:
-        """Values of an image: height x width x channels."""
+        """The number of values in an image: height x width x channels."""
         return self.train_images[0].size
 
     @property
     def classes(self) -> int:
-        """How many labels there are, 0 for a set without labels."""
+        """The number of classes, 0 for a set without labels."""
         return len(self.class_names)
 
 
@@ -53,7 +54,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
     for name in ARRAYS:
         path, array = folder / f"{name}.npy", getattr(dataset, name)
         if array is None:
-            path.unlink(missing_ok=True)  # of an earlier set
+            path.unlink(missing_ok=True)  # left by an earlier set
         else:
             np.save(path, array)
     text = json.dumps(dataset.class_names, ensure_ascii=False)
@@ -61,13 +62,13 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """What `save_dataset` wrote, memory-mapped."""
+    """Loads what `save_dataset` wrote, memory-mapped; raises InputError if a file is missing or damaged."""
     path = Path(folder) / "classes.json"
     try:
         class_names = tuple(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
-    arrays = dict.fromkeys(ARRAYS)
+    arrays: dict[str, Any] = dict.fromkeys(ARRAYS)
     for name in ARRAYS:
         if name in LABELS and not class_names:
             continue

@@ -1,6 +1,6 @@
-"""How far codes are from the prior: all measures at the top, then each by itself.
+"""How far codes are from the prior: first all measures together, then each one.
 
-`codes` are float64 [n, d], a `Target` stands for the prior. docs/metrics.md has the measures in one table.
+`codes` are float64 [n, d]; a `Target` represents the prior. docs/metrics.md has a table of the measures.
 """
 
 from typing import Any
@@ -42,11 +42,11 @@ def sliced_wasserstein(codes: np.ndarray, target: Target) -> tuple[float, float]
     """Sliced Wasserstein-2 distance of `codes` from the prior, raw and centred, in units of the code.
 
     The root mean square over the directions of the Wasserstein-2 distance of the projected codes from the projected
-    prior (Bonneel, Rabin, Peyré & Pfister, J. Math. Imaging Vis. 51, 2015). On a line the i-th smallest of n numbers
-    moves to the i-th of n slices of equal probability, so that, with s_i the mean of the prior in slice i,
-    W2² = mean(x²) + E z² - 2 mean(x_(i) s_i). This is exact, and for a sampled prior the exact distance of the two
-    samples. Moving the codes' mean onto the prior's takes away the squared distance of the means and nothing else;
-    what is left is the centred distance, of the shapes alone.
+    prior (Bonneel, Rabin, Peyré & Pfister, J. Math. Imaging Vis. 51, 2015). On a line, the i-th smallest of n numbers
+    moves to the i-th of n slices of equal probability. With s_i the mean of the prior in slice i, W2² = mean(x²) +
+    E z² - 2 mean(x_(i) s_i). This is exact; for a sampled prior it is the exact distance of the two samples. Moving the
+    codes' mean onto the prior's subtracts exactly the squared distance of the means. The remaining distance, of the
+    shapes alone, is the centred one.
     """
     u, n = target.directions, len(codes)
     projected = np.sort(u @ codes.T, axis=1)  # [k, n]
@@ -59,8 +59,8 @@ def sliced_wasserstein(codes: np.ndarray, target: Target) -> tuple[float, float]
 def cell_metrics(codes: np.ndarray, target: Target) -> dict[str, float]:
     """How evenly `codes` fill cells of equal probability under the prior; see `Target.cells`.
 
-    - `chi2_per_dof`: Pearson's chi² of the counts against equal ones, over its degrees of freedom (one less than
-      cells); for n samples of the prior about 1 ± sqrt(2 / dof).
+    - `chi2_per_dof`: Pearson's chi² of the counts against equal counts, divided by its degrees of freedom (the number
+      of cells minus one); for n samples of the prior about 1 ± sqrt(2 / dof).
     - `empty_cells`: the fraction of cells without a code; for samples of the prior about exp(-n / cells²).
 
     With more than two axes, both are means over the pairs of axes.
@@ -72,11 +72,11 @@ def cell_metrics(codes: np.ndarray, target: Target) -> dict[str, float]:
 
 
 def pair_metrics(codes: np.ndarray, target: Target) -> dict[str, float]:
-    """Two distances between distributions that are 0 only where these are the same.
+    """Two distances between distributions that are 0 only if the distributions are equal.
 
     - `energy_distance`: 2 E|x - z| - E|x - x'| - E|z - z'| (Székely & Rizzo, J. Stat. Plan. Inference 143, 2013,
-      equation 5), over all pairs of codes, and for a sampled prior all pairs of its samples, those of a point with
-      itself included: never negative, in units of the code.
+      equation 5), over all pairs of codes and, for a sampled prior, all pairs of its samples. Pairs of a point with
+      itself are included, so it is never negative. In units of the code.
     - `mmd2`: the squared maximum mean discrepancy E k(x, x') + E k(z, z') - 2 E k(x, z), unbiased and so possibly
       negative (Gretton et al., JMLR 13, 2012, equation 3), with the inverse multiquadratic kernel
       k = C / (C + |x - z|²) of Tolstikhin et al. (arXiv 1711.01558, section 4), C = `Target.scale`, which for
@@ -94,11 +94,11 @@ def pair_metrics(codes: np.ndarray, target: Target) -> dict[str, float]:
 
 
 def mardia(codes: np.ndarray) -> dict[str, float | None]:
-    """Mardia's multivariate skewness b1 and kurtosis b2 (Biometrika 57, 1970), which no linear map changes.
+    """Mardia's multivariate skewness b1 and kurtosis b2 (Biometrika 57, 1970), invariant under linear maps.
 
-    With y the codes made uncorrelated, of mean 0 and covariance I (divisor n): b1 is the mean of (y·y')³ over all
-    pairs, which is the sum of the squared third moments of y; b2 is the mean of |y|⁴. For a normal distribution
-    0 and d (d + 2); n samples of one have b1 of about d (d + 1) (d + 2) / n. None where the covariance is singular.
+    Let y be the whitened codes, with mean 0 and covariance I (divisor n). b1 is the mean of (y·y')³ over all pairs,
+    which is the sum of the squared third moments of y. b2 is the mean of |y|⁴. A normal distribution has 0 and
+    d (d + 2); n samples of it have b1 of about d (d + 1) (d + 2) / n. Both are None if the covariance is singular.
     """
     n, d = codes.shape
     centred = codes - codes.mean(axis=0)
@@ -115,15 +115,15 @@ def mardia(codes: np.ndarray) -> dict[str, float | None]:
 
 def axis_metrics(codes: np.ndarray, target: Target) -> dict[str, dict[str, float | None]]:
     """For each axis (`axis_0`, ...) `mean` and `std` (divisor n) in units of the code, `skewness`, `excess_kurtosis`
-    (0 for a normal; None where all codes are the same) and the Kolmogorov-Smirnov statistic `ks` against the prior, the
-    largest difference of the distribution functions, in [0, 1]."""
+    (0 for a normal distribution; both None if all codes are equal) and the Kolmogorov-Smirnov statistic `ks` against
+    the prior, the largest difference of the distribution functions, in [0, 1]."""
     return {f"axis_{j}": moments(x) | {"ks": target.ks(j, x)} for j, x in enumerate(codes.T)}
 
 
 def moments(x: np.ndarray) -> dict[str, float | None]:
     """Mean, standard deviation (divisor n), skewness and excess kurtosis of `x` [n]; see `axis_metrics`."""
     std = float(x.std())
-    # All alike but for rounding: scipy would warn and give noise.
+    # All values are equal up to rounding: scipy would warn and return noise.
     flat = std <= 1e-7 * np.abs(x).max()
     return {
         "mean": float(x.mean()),
@@ -134,9 +134,9 @@ def moments(x: np.ndarray) -> dict[str, float | None]:
 
 
 def correlation(codes: np.ndarray) -> float | None:
-    """Pearson's correlation of the axes, of more than two that of the pair in which it is largest.
+    """Pearson's correlation of two axes; with more than two, that of the pair where it is largest.
 
-    None with one axis, and where all codes are the same on an axis.
+    None with one axis, or if all codes are equal on an axis.
     """
     d = codes.shape[1]
     if d == 1 or (codes.std(axis=0) <= 1e-7 * np.abs(codes).max(axis=0)).any():

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to fix, and how a command ends with it."""
+"""The exception for errors that the user can fix, and how a command ends with it."""
 
 import sys
 from collections.abc import Iterator
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """Bad input: its message is one line that names the file or key, what was found and what is allowed.
+    """Bad input. The message is one line that names the file or key, what was found and what is allowed.
 
-    The stages print it and exit with status 1; anything else that is raised is a bug and keeps its traceback.
+    The stages print it and exit with status 1. Any other exception is a bug and keeps its traceback.
     """
 
 
 class Diverged(InputError):
-    """A training whose losses or weights are no longer finite numbers."""
+    """A loss or a weight of a training is not finite."""
 
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Bad input, a file that the system refuses, or Ctrl-C ends the process with one line and exit status 1."""
+    """Ends the process with one line and exit status 1 on bad input, a file system error or Ctrl-C."""
     try:
         yield
     except InputError as error:

@@ -1,9 +1,9 @@
 """The pictures of a run: the encoder's codes as a scatter, the decoder's images as a manifold, an animation.
 
-All pictures of a run share one `View`, so that they can be compared by eye. Codes of two dimensions are shown
-as they are, codes of one in a strip for each label. Those of more are shown in a plane through the prior's
-mean, along the first two principal components of the last snapshot's codes. A normal prior looks the same in every
-such plane and is drawn as circles of its standard deviations. Any other prior is drawn as samples.
+All pictures of a run share one `View`, so that they can be compared by eye. Two-dimensional codes are shown as they
+are, one-dimensional codes in one strip per label. Longer codes are projected onto a plane through the prior's mean,
+spanned by the first two principal components of the last snapshot's codes. A normal prior looks the same in every such
+plane and is drawn as circles at its standard deviations. Any other prior is drawn as samples.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.style import context
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aae.errors import InputError
@@ -30,9 +31,11 @@ from aae.priors import Prior
 
 DPI = 100
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 680, 52, 68, 58, 46  # pixels: side of the square plot, and its margins
-LEGEND, LEGEND_FONT = 50, 10  # pixels: right of the plot, without the labels' names; their size in points
+LEGEND, LEGEND_FONT = 50, 10  # pixels right of the plot without the labels' names, and the names' size in points
 LINE_HEIGHT = 14  # pixels of text
 LONGEST_NAME = 20  # characters of a label's name
+TICKS = 8  # at most so many steps on the manifold's axes, so that their numbers have few digits
+LABEL_PAD = -2  # points between an axis's numbers and its name; negative, so that both fit the margin
 ANIMATION_SCALE = 0.7
 INK, FAINT, LINE = "#222222", "#666666", "#aaaaaa"
 WHITE = 15  # in every palette
@@ -43,7 +46,7 @@ COLOURS = [
     *("#2664ca", "#e28a18", "#861614", "#28bb95", "#63287d"),
     *("#a486fe", "#85647e", "#e5ce2b", "#c93d0e", "#8fd4fa"),
 ]
-# Others like them, none of them dark, for a dark ground.
+# The same for a dark background: none of them is dark.
 DARK_COLOURS = [
     *("#46d1fd", "#e47902", "#ad8698", "#b2c099", "#bafdff"),
     *("#8f5582", "#6957d2", "#f9e766", "#c23602", "#4f99f4"),
@@ -68,17 +71,17 @@ class View:
 
     basis: np.ndarray  # [code_size, 1 or 2], orthonormal columns: the pictures' axes
     limit: float  # the scatter spans [-limit, limit]
-    prior: float | np.ndarray  # a normal one's standard deviation, or samples [m, 1 or 2] of another on these axes
-    classes: int  # how many labels there are, 0 without any
+    prior: float | np.ndarray  # a normal prior's standard deviation, or another's samples [m, 1 or 2] on these axes
+    classes: int  # the number of labels, 0 without any
 
     @classmethod
     def of(cls, codes: Sequence[np.ndarray], prior: float | np.ndarray, classes: int) -> "View":
         """The view for the `codes` [n, code_size] of a run's snapshots, in order of epoch.
 
-        `prior` is the standard deviation of a normal prior, or samples [m, code_size] of another. The scatter spans
-        four standard deviations, or five quarters of the samples' extent, at least, and 99.5 % of each snapshot's
-        codes unless that would leave the last snapshot's less than half of the width. Raises InputError for
-        codes that are NaN or infinite.
+        `prior` is the standard deviation of a normal prior, or samples [m, code_size] of another. The scatter spans at
+        least four standard deviations, or 1.25 times the samples' extent. It also spans 99.5 % of each snapshot's
+        codes, unless the last snapshot's codes would then fill less than half of the width. Raises InputError for codes
+        that are NaN or infinite.
         """
         if not all(np.isfinite(z).all() for z in codes):
             raise InputError("some codes are not finite: the training diverged")
@@ -105,28 +108,28 @@ class View:
 
     @property
     def note(self) -> str:
-        """What a reader must know of the axes where they are not the code's own; goes behind the subtitle."""
-        return "" if len(self.basis) <= 2 else ", in the plane of the last codes' principal components"
+        """A note for the end of the subtitle if the axes are not the code's own."""
+        return "" if len(self.basis) <= 2 else ", in the plane of the principal components"
 
     @property
     def prior_note(self) -> str:
-        """What a reader must know of a prior that is drawn as samples; goes behind the subtitle."""
-        return ", samples of the prior in grey" if isinstance(self.prior, np.ndarray) else ""
+        """A note for the end of the subtitle if the prior is drawn as samples."""
+        return ", prior in grey" if isinstance(self.prior, np.ndarray) else ""
 
 
 def principal_axes(codes: np.ndarray) -> np.ndarray:
-    """[code_size, 2]: the first two principal components of `codes`; the code's axes where it has no more."""
+    """[code_size, 2]: the first two principal components of `codes`; codes of one or two dimensions keep their axes."""
     if codes.shape[1] <= 2:
         return np.eye(codes.shape[1])
     vectors = np.linalg.eigh(np.cov(codes, rowvar=False)).eigenvectors[:, :-3:-1]
-    # An eigenvector's sign is arbitrary; fixing it keeps another LAPACK from mirroring the pictures.
+    # An eigenvector's sign is arbitrary. Fixing it keeps another LAPACK from mirroring the pictures.
     return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
 
 
 def manifold_reach(setting: float | Literal["auto"], prior: Prior) -> float:
     """How far a manifold reaches from the origin along each axis, in units of the code.
 
-    That is `setting`, or for "auto" as far as the prior's outline: three standard deviations of a normal prior, the
+    This is `setting`, or for "auto" the extent of the prior's outline: three standard deviations of a normal prior, the
     support of a uniform one.
     """
     if setting == "auto":
@@ -137,7 +140,7 @@ def manifold_reach(setting: float | Literal["auto"], prior: Prior) -> float:
 def grid_shape(size: int, height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of a nearly square picture of images of `height` x `width` pixels.
 
-    The images keep their proportions, so a side has `size` of them or fewer, but at least two.
+    The images keep their proportions, so a side has `size` images or fewer, but at least two.
     """
     longer = max(height, width)
     return max(2, round(size * width / longer)), max(2, round(size * height / longer))
@@ -186,10 +189,11 @@ def scatter(
             draw_colour_bar(figure, names)
             draw_label_centres(axes, points, labels, names, pixel=2 * view.limit / PLOT)
     axes.set(xlim=(-view.limit, view.limit), xlabel=view.names[0])
-    # In a random order no label is drawn above another where the images are in the order of their labels.
+    # Images may be sorted by label; a random order keeps one label from being drawn on top of another.
     order = np.random.default_rng(0).permutation(len(points))
     colours = label_colours(max(view.classes, 1))
-    axes.scatter(*points[order].T, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
+    across, up = points[order].T
+    axes.scatter(across, up, c=colours[rows[order]], s=5, alpha=0.8, linewidths=0)
     if outside:
         note = f"{outside:,} of {len(codes):,} codes lie outside"
         axes.text(0.985, 0.015, note, ha="right", transform=axes.transAxes, path_effects=HALO)
@@ -200,8 +204,8 @@ def scatter(
 def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtitle: str, epoch: int) -> Image.Image:
     """The decoded `images` in [0, 1] of `manifold_codes`, each at its code.
 
-    They are [rows, columns, height, width], black on white, or in colour [rows, columns, height, width, 3]. The plot is
-    as high as the images' proportions make it.
+    They are [rows, columns, height, width], drawn black on white, or in colour [rows, columns, height, width, 3]. The
+    images' proportions determine the height of the plot.
     """
     rows, columns, height, width, *channels = images.shape
     sheet = images.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
@@ -210,16 +214,18 @@ def manifold(images: np.ndarray, view: View, reach: float, *, title: str, subtit
     # The outermost images have their centres at the reach.
     across, up = (reach * count / max(count - 1, 1) for count in (columns, rows))
     axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-across, across, -up, up), aspect="auto")
+    axes.xaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 5, 10]))
     axes.set_xlabel(view.names[0])
     if view.is_line:
         axes.set_yticks([])
     else:
-        axes.set_ylabel(view.names[1])
+        axes.yaxis.set_major_locator(MaxNLocator(TICKS, steps=[1, 2, 5, 10]))
+        axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     return to_image(figure, None if channels else np.empty((0, 3)))
 
 
 def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image], path: Path) -> None:
-    """Writes a GIF of the two series of pictures side by side, a frame an epoch, that rests at the last."""
+    """Writes a GIF of the two series of pictures side by side, one frame per epoch; the last frame stays longer."""
     frames = [beside(scaled(left), scaled(right)) for left, right in zip(scatters, manifolds, strict=True)]
     durations = [700] * (len(frames) - 1) + [3500]  # ms
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
@@ -247,7 +253,8 @@ def pixel_axes(figure: Figure, left: int, bottom: int, width: int, height: int) 
 
 def draw_plane(axes: Axes, view: View) -> None:
     """The prior's 1, 2 and 3 standard deviations around its mean, or its samples."""
-    axes.set(ylim=(-view.limit, view.limit), ylabel=view.names[1])
+    axes.set(ylim=(-view.limit, view.limit))
+    axes.set_ylabel(view.names[1], labelpad=LABEL_PAD)
     if isinstance(view.prior, np.ndarray):
         axes.scatter(view.prior[:, 0], view.prior[:, 1], color=LINE, s=5, linewidths=0)
         return
@@ -258,7 +265,7 @@ def draw_plane(axes: Axes, view: View) -> None:
 
 
 def draw_strips(axes: Axes, view: View, names: Sequence[str]) -> None:
-    """A strip for each label, across the prior's standard deviations, or on the range of its samples."""
+    """One strip per label, with lines at the prior's standard deviations, or over the range of its samples."""
     axes.set(ylim=(max(view.classes, 1) - 0.5, -0.5), ylabel="label" if names else "")
     ticks = legend_ticks(view.classes)
     axes.set_yticks(ticks, [names[i] for i in ticks], parse_math=False)
@@ -299,7 +306,7 @@ def text_width(text: str) -> int:
 
 
 def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names: Sequence[str], pixel: float) -> None:
-    """The name of each label at the median of its points [n, 2], unless another's would touch it.
+    """Writes each label's name at the median of its points [n, 2], unless it would touch another name.
 
     `pixel` is the side of a pixel in units of the code.
     """
@@ -312,18 +319,28 @@ def draw_label_centres(axes: Axes, points: np.ndarray, labels: np.ndarray, names
 
     for label, centre in centres.items():
         if not any(touch(label, other) for other in centres if other != label):
-            size = 12 if len(names[label]) <= 2 else 9
-            font = {"fontsize": size, "fontweight": "bold", "ha": "center", "va": "center", "parse_math": False}
-            axes.text(*(centre * pixel), names[label], clip_on=True, path_effects=HALO, **font)
+            across, up = centre * pixel
+            axes.text(
+                across,
+                up,
+                names[label],
+                fontsize=12 if len(names[label]) <= 2 else 9,
+                fontweight="bold",
+                ha="center",
+                va="center",
+                parse_math=False,
+                clip_on=True,
+                path_effects=HALO,
+            )
 
 
 def strip_offsets(n: int) -> np.ndarray:
-    """Offsets [n] that spread points evenly across a strip: multiples of the golden ratio, to [-0.4, 0.4]."""
+    """Offsets [n] in [-0.4, 0.4] that spread points evenly across a strip: multiples of the golden ratio."""
     return 0.8 * (np.arange(n) * (5**0.5 - 1) / 2 % 1) - 0.4
 
 
 def label_colours(classes: int, dark: bool = False) -> np.ndarray:
-    """RGB [classes, 3] in [0, 1]: COLOURS (DARK_COLOURS), or for more labels than those, steps of a rainbow."""
+    """RGB [classes, 3] in [0, 1]: COLOURS (or DARK_COLOURS), or steps of a rainbow if there are more labels."""
     if classes <= len(COLOURS):
         return to_rgba_array((DARK_COLOURS if dark else COLOURS)[:classes])[:, :3]
     return colormaps["turbo"](np.linspace(0, 1, classes))[:, :3]
@@ -333,9 +350,9 @@ def label_colours(classes: int, dark: bool = False) -> np.ndarray:
 
 
 def to_image(figure: Figure, colours: np.ndarray | None) -> Image.Image:
-    """The drawn `figure` in greys and `colours` [n, 3]: a palette takes half the bytes and looks the same.
+    """The drawn `figure` with a palette of greys and `colours` [n, 3], which takes half the bytes and looks the same.
 
-    Without `colours` it is in all that it has, for images in colour.
+    Without `colours` it keeps all its colours, for images in colour.
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -348,7 +365,7 @@ def to_image(figure: Figure, colours: np.ndarray | None) -> Image.Image:
 def palette(colours: np.ndarray) -> Image.Image:
     """An image that carries a palette: 16 greys first, then `colours` [n, 3] in steps towards white."""
     greys = np.repeat(np.linspace(0, 1, 16), 3).reshape(16, 3)
-    colours = colours[:240]  # the palette has no room for more; the nearest of these stand in for the rest
+    colours = colours[:240]  # the palette has no room for more; the rest get the nearest of these
     steps = np.linspace(1, 0, min(6, 240 // max(len(colours), 1)), endpoint=False)
     tints = 1 - steps[:, None, None] * (1 - colours)
     image = Image.new("P", (1, 1))
@@ -366,7 +383,7 @@ def scaled(picture: Image.Image) -> Image.Image:
 
 
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two pictures in one, with the palette of the left, which begins with all that the right one has.
+    """Two pictures in one, with the palette of the left one, which begins with the right one's colours.
 
     If the right one is in colour and has no palette, they share 256 colours chosen for both.
     """
@@ -377,7 +394,9 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
         joined.paste(right, (left.width, 0))
         return joined.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     joined = Image.new("P", size, WHITE)
-    joined.putpalette(left.getpalette())
+    colours = left.getpalette()
+    assert colours is not None
+    joined.putpalette(colours)
     joined.paste(left, (0, 0))
     joined.paste(right, (left.width, 0))
     return joined

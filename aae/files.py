@@ -1,11 +1,11 @@
-"""Writing files that are whole or absent, whatever stops the machine."""
+"""Writing files that are complete or absent, even after a crash."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`: after a crash or a power cut the file is the old one, the new one, or none."""
+    """Writes `content` to `path`. After a crash or a power cut, the file is the old one, the new one or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     with open(unfinished, "wb") as file:
@@ -15,6 +15,6 @@ def write_whole(path: Path, content: bytes) -> None:
     os.replace(unfinished, path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # or the new name may be lost
+        os.fsync(folder)  # otherwise the new name may be lost
     finally:
         os.close(folder)

@@ -1,4 +1,4 @@
-"""The floor: what the measures are of a model whose codes are the prior's."""
+"""The floor: the measures of prior samples in place of codes."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,26 +16,26 @@ from aae.targets import FLOOR, TRAIN_FLOOR, Target, evaluation_sample
 def floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, dict[str, float]]:
     """`mean`, `low` and `high` of every measure of codes, over `repetitions` samples of the prior in place of codes.
 
-    From `low` to `high` is the range of the middle 95 % (linear between order statistics). Each sample has
-    `target.n` rows and is independent of the others and of everything that a run draws. A measure that is not
-    defined for the prior's dimension is left out.
+    `low` and `high` enclose the middle 95 % (linear between order statistics). Each sample has `target.n` rows and is
+    independent of the others and of all random numbers of a run. Measures that are not defined for the prior's
+    dimension are left out.
     """
     target.self_kernel  # noqa: B018 - known once, before the threads ask for it
     return ranges(lambda i: code_metrics(evaluation_sample(prior, target.n, 0, FLOOR + i), target), repetitions)
 
 
 def train_floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, dict[str, float]]:
-    """The same for the training images, of which the match alone is measured."""
+    """The same for the training images, for which only the match is measured."""
     return ranges(lambda i: match_metrics(evaluation_sample(prior, target.n, 0, TRAIN_FLOOR + i), target), repetitions)
 
 
 def ranges(measured: Callable[[int], dict[str, Any]], repetitions: int) -> dict[str, dict[str, float]]:
-    """`mean`, `low` and `high` over `repetitions` calls of `measured`, which gives measures for the i-th sample."""
+    """`mean`, `low` and `high` over `repetitions` calls of `measured`, which measures the i-th sample."""
 
     def measure(i: int) -> dict[str, Any]:
         return flatten(measured(i))
 
-    with ThreadPoolExecutor(aae_native.get_threads()) as pool:  # NumPy lets others run while it computes
+    with ThreadPoolExecutor(aae_native.get_threads()) as pool:  # NumPy releases the GIL while it computes
         rows = list(pool.map(measure, range(repetitions)))
     floor = {}
     for name in rows[0]:

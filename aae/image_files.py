@@ -1,4 +1,4 @@
-"""Images in files: pictures that a model takes in, and pictures, animations or arrays of what it gives."""
+"""Image files: pictures to encode, and decoded images as pictures, animations or arrays."""
 
 import io
 import math
@@ -10,14 +10,15 @@ from PIL import Image
 
 from aae.errors import InputError
 from aae.files import write_whole
+from aae.readers.grey import to_grey
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-PART = 1000  # images that are read at a time
-FRAME = 100  # ms that an animation shows an image
+PART = 1000  # images read at a time
+FRAME = 100  # ms per image of an animation
 
 
 def list_images(paths: Sequence[Path]) -> list[Path]:
-    """The files in `paths`, in order; in place of a folder, the pictures in it and its folders, sorted by path."""
+    """The files in `paths`, in order. A folder stands for all pictures in it and its subfolders, sorted by path."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -31,17 +32,17 @@ def list_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def count_images(path: Path) -> int:
-    """How many images a file holds: the rows of a `.npy` array, one in any other."""
+    """The number of images in a file: the rows of a `.npy` array, or one in any other file."""
     return len(open_array(path)) if is_array(path) else 1
 
 
 def read_images(
     paths: Sequence[Path], shape: tuple[int, int, int], *, grey: bool = False
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """The images in the files, in order, 1000 at most at a time: a name for each, and an array [n, ...] of them.
+    """Yields the images in the files, in order, at most 1000 at a time: their names and an array [n, ...] of them.
 
-    A picture is uint8 [height, width, channels], see `read_image`, and its name is the file's. The rows of a `.npy`
-    array come as they are; their names are `file.npy[0]`, `file.npy[1]`, ...
+    A picture is uint8 [height, width, channels] (see `read_image`), named by its file. The rows of a `.npy` array are
+    unchanged; their names are `file.npy[0]`, `file.npy[1]`, ...
     """
     pictures: list[Path] = []
     for i, path in enumerate(paths):
@@ -62,7 +63,7 @@ def is_array(path: Path) -> bool:
 
 
 def open_array(path: Path) -> np.ndarray:
-    """The array in a `.npy` file, memory-mapped; raises InputError for a file that has none, or one number."""
+    """The array in a `.npy` file, memory-mapped; raises InputError if there is none or it is a single number."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -70,17 +71,17 @@ def open_array(path: Path) -> np.ndarray:
     except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{path}: not a readable array ({str(error).splitlines()[0]})") from None
     if array.ndim == 0:
-        raise InputError(f"{path}: a number; needed an array of images")
+        raise InputError(f"{path}: a single number; needed an array of images")
     return array
 
 
 def read_image(path: Path, shape: tuple[int, int, int], *, grey: bool = False) -> np.ndarray:
     """The image in the file `path`, uint8 [height, width, channels] of this `shape`; it is not resized.
 
-    A colour image of equal channels is grey. Another is made grey where a model has one channel if `grey`: the luma of
-    ITU-R BT.601, (299 R + 587 G + 114 B + 500) // 1000. Raises InputError, a line with the file's name, for a file that
-    is no image, of another size, of colours without `grey`, of more than 8 bits a channel or with pixels that are
-    transparent.
+    A colour image with three equal channels counts as grey. If the model has one channel and `grey` is set, any other
+    colour image becomes its luma (ITU-R BT.601): (299 R + 587 G + 114 B + 500) // 1000. Raises InputError, one line
+    with the file's name, for a file that is not an image, another size, colour without `grey`, more than 8 bits per
+    channel, or transparent pixels.
     """
     height, width, channels = shape
     if channels not in (1, 3):
@@ -97,7 +98,7 @@ def read_image(path: Path, shape: tuple[int, int, int], *, grey: bool = False) -
             f"{path}: {image.height} x {image.width} pixels (height x width); the model's images are {height} x {width}"
         )
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise InputError(f"{path}: pixels of Pillow's mode {image.mode}; allowed: grey or RGB of 8 bits a channel")
+        raise InputError(f"{path}: pixels of Pillow's mode {image.mode}; allowed: grey or RGB with 8 bits per channel")
     pixels = np.asarray(image.convert("RGBA"))
     if (pixels[..., 3] != 255).any():
         raise InputError(f"{path}: some pixels are transparent; needed an image without transparency")
@@ -106,17 +107,17 @@ def read_image(path: Path, shape: tuple[int, int, int], *, grey: bool = False) -
         if (pixels == pixels[..., :1]).all():
             pixels = pixels[..., :1]
         elif grey:
-            pixels = ((pixels.astype(np.int64) @ [299, 587, 114] + 500) // 1000)[..., None].astype(np.uint8)
+            pixels = to_grey(pixels[None])[0]
         else:
             raise InputError(f"{path}: a colour image; the model's are grey (--grey makes it grey)")
     return pixels
 
 
 def write_images(path: Path, images: np.ndarray, columns: int | None = None, scale: int = 1) -> None:
-    """Writes float `images` in [0, 1], [n, height, width] or [n, height, width, 3], n > 0, as the suffix says.
+    """Writes float `images` in [0, 1], [n, height, width] or [n, height, width, 3], n > 0, in the format of the suffix.
 
-    A `.png` has all of them in one picture of `columns` (or else as many as rows), a `.gif` shows one after the other
-    and back; `scale` is the side in pixels of what is one in an image. A `.npy` is the array itself.
+    A `.png` has all images in one picture with `columns` columns (by default a square). A `.gif` plays them forwards
+    and backwards. Both are enlarged by the factor `scale`. A `.npy` holds the array itself.
     """
     write_whole(path, content_of(check_output(path, ".png", ".gif", ".npy"), images, columns, scale))
 
@@ -125,18 +126,18 @@ def check_output(path: Path, *suffixes: str) -> str:
     """The suffix of `path`, in lower case; raises InputError unless it is one of `suffixes`."""
     suffix = path.suffix.lower()
     if suffix not in suffixes:
-        raise InputError(f"{path}: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+        raise InputError(f"{path}: the name must end in {' or '.join(suffixes)}")
     return suffix
 
 
 def content_of(suffix: str, images: np.ndarray, columns: int | None, scale: int) -> bytes:
-    """What a file of this suffix holds."""
+    """The content of a file with this suffix."""
     file = io.BytesIO()
     if suffix == ".npy":
         np.save(file, images)
         return file.getvalue()
     if images.ndim == 4 and images.shape[3] != 3:
-        raise InputError(f"images of {images.shape[3]} channels make no picture; allowed: a name that ends in .npy")
+        raise InputError(f"images of {images.shape[3]} channels cannot be a picture; allowed: a name that ends in .npy")
     pixels = (images * 255).round().astype(np.uint8).repeat(scale, axis=1).repeat(scale, axis=2)
     if suffix == ".png":
         Image.fromarray(tiled(pixels, columns or math.ceil(math.sqrt(len(pixels))))).save(file, "PNG")
@@ -147,7 +148,7 @@ def content_of(suffix: str, images: np.ndarray, columns: int | None, scale: int)
 
 
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """One picture [rows * height, columns * width, ...] of `images` [n, height, width, ...]; black where they end."""
+    """One picture [rows * height, columns * width, ...] of `images` [n, height, width, ...]; the rest is black."""
     n, height, width, *channels = images.shape
     rows = -(-n // columns)
     sheet = np.zeros((rows * columns, *images.shape[1:]), images.dtype)

@@ -1,4 +1,4 @@
-"""What a time was measured on."""
+"""Describes the machine that a time was measured on."""
 
 import platform
 import subprocess
@@ -9,7 +9,7 @@ import torch
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:
-    """The device that trains, what makes its matrix products, and the versions that time and bits depend on."""
+    """The device that trains, what computes its matrix products, and the versions that time and bits depend on."""
     machine: dict[str, str | int] = {"device": processor_name(), "products": "native"}
     if device.type == "cuda":
         machine["device"] = torch.cuda.get_device_name(device)
@@ -25,7 +25,7 @@ def describe_machine(device: torch.device) -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """The processor's name, or its architecture where the system does not tell."""
+    """The processor's name, or its architecture if the system does not report a name."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -33,7 +33,7 @@ def processor_name() -> str:
 
 
 def driver_version() -> str:
-    """The version of NVIDIA's driver, as nvidia-smi tells it."""
+    """The version of NVIDIA's driver, from nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

@@ -1,7 +1,7 @@
-"""The metrics of a snapshot, and the match of every epoch's codes with the prior: which measures, of what.
+"""The metrics of a snapshot, and the match of every epoch's codes with the prior: which codes are measured, and how.
 
-None of this is a test of significance: the codes of a trained model are never exactly the prior's, and with
-enough images every test would say so. What each measure would be at best, `aae.floor` says.
+None of this is a significance test. The codes of a trained model never match the prior exactly, and with enough images
+every test would reject. `aae.floor` gives the best value that each measure can reach.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from aae.priors import NormalPrior, Prior
 from aae.reconstruction import reconstruction_metrics
 from aae.targets import POSTERIOR_NOISE, TRAIN_POSTERIOR_NOISE, Target, evaluation_sample
 
-LARGEST_CODE = 1e12  # beyond, squares and fourth powers of codes overflow; no training that works comes near
+LARGEST_CODE = 1e12  # larger codes overflow in squares and fourth powers; no working training comes near
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one kind, and what their codes are compared with."""
+    """The training or the test images, and what their codes are compared with."""
 
     images: Tensor  # float32 [n, pixels] in [0, 1]
     labels: np.ndarray | None  # uint8 [n], if the data has any
@@ -34,7 +34,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some of the training images, which are measured as the test images are."""
+    """A sample of the training images, which is measured like the test images."""
 
     indices: np.ndarray  # int64 [n]
     target: Target  # for n codes
@@ -43,12 +43,12 @@ class Sample:
 def model_metrics(
     model: Autoencoder, test: Split, train: Split, sample: Sample, prior: Prior, *, seed: int
 ) -> dict[str, Any]:
-    """Everything that is measured of a snapshot, nested; `seed` is the run's.
+    """All metrics of a snapshot, nested; `seed` is the run's.
 
-    Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded for
-    a `reconstruction` of its own and used to tell `labels`, if the data has any; its suffix follows these names. Labels
-    are learnt from the codes of all `train` images. Their match is measured, too, of all of them (`train`) and of the
-    `sample` (`train_sample`), which has the floor of the test images.
+    Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded
+    (`reconstruction`) and used to predict the labels (`labels`), if the data has any; its suffix follows these names.
+    Classifiers learn from the codes of all `train` images. The match is also measured on all training images (`train`)
+    and on the `sample` of them (`train_sample`), which has the same floor as the test images.
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
@@ -61,7 +61,7 @@ def model_metrics(
         logits = forward(model.decoder, model.decoder_inputs(codes, outputs))
         metrics[f"reconstruction{suffix}"] = reconstruction_metrics(logits, test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
-        if test.labels is not None:
+        if test.labels is not None and train.labels is not None:
             metrics[f"labels{suffix}"] = label_metrics(train_codes, train.labels, test_codes, test.labels)
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
         of_sample[f"codes{suffix}"] = match_metrics(train_codes[sample.indices], sample.target)
@@ -71,10 +71,10 @@ def model_metrics(
     return metrics | {"train": of_train, "train_sample": of_sample}
 
 
-def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict:
-    """The match of the test images' codes alone, from the encoder's `outputs` [n, outputs] for them.
+def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, seed: int) -> dict[str, Any]:
+    """The match of the test images' codes with the prior, from the encoder's `outputs` [n, outputs] for them.
 
-    They are the same codes, with the same noise, as `model_metrics` has.
+    The codes are those of `model_metrics`, with the same noise.
     """
     codes = model.codes(torch.from_numpy(outputs), posterior_noise(model.code_size, len(outputs), seed))
     return {f"codes{suffix}": match_metrics(checked(each), target) for suffix, each in codes.items()}
@@ -86,7 +86,7 @@ def posterior_noise(code_size: int, n: int, seed: int, purpose: int = POSTERIOR_
 
 
 def checked(codes: Tensor) -> np.ndarray:
-    """The codes as float64; raises InputError where one is NaN, infinite or too large to measure."""
+    """The codes as float64; raises InputError if one is NaN, infinite or too large to measure."""
     array = codes.double().numpy()
     bad = len(array) - (np.abs(array) < LARGEST_CODE).all(axis=1).sum()
     if bad:

@@ -1,9 +1,9 @@
-"""What a model is: the networks, and everything that the rest of the project asks of them.
+"""The interface of a model: the networks, and everything that the rest of the project asks of them.
 
-A kind of model is a subclass of `Autoencoder` in a module of its own in `aae/kinds/`. It declares how it is built, what
-trains it, which prior it is trained for, which codes it has, what its decoder takes, its losses, its FLOPs and its
-titles. Stages, metrics, claims, figures and the page ask the class, so that none of them knows a kind by name.
-docs/extending.md walks through adding one.
+A kind of model is a subclass of `Autoencoder` in its own module in `aae/kinds/`. It declares how the model is built,
+its trainer, the prior it is trained for, its codes, the inputs of its decoder, its losses, its FLOPs and its titles.
+Stages, metrics, claims, figures and the page ask the class, so none of them refers to a kind by name. docs/extending.md
+shows how to add one.
 """
 
 import importlib
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Linear(nn.Linear):
-    """PyTorch's linear layer and its initialisation, uniform within 1 / sqrt(inputs), in the same bits everywhere.
+    """PyTorch's linear layer, initialised uniformly within ±1 / sqrt(inputs), with the same bits on every machine.
 
-    PyTorch scales its random numbers with one fma where the processor has one, and with two roundings elsewhere. Here
-    the product is exact in float64, so that rounding it once gives the fma's result.
+    PyTorch scales its random numbers with one fma if the processor has it, and with two roundings otherwise. Here the
+    product is exact in float64, so rounding it once gives the fma's result.
     """
 
     @torch.no_grad()
@@ -50,17 +50,16 @@ def mlp(*sizes: int) -> nn.Sequential:
 
 
 def to_inputs(images: np.ndarray) -> Tensor:
-    """Images uint8 [n, height, width, channels] as a model takes them: float32 [n, pixels] in [0, 1]."""
+    """Converts images, uint8 [n, height, width, channels], to a model's inputs, float32 [n, pixels] in [0, 1]."""
     return torch.from_numpy(images.reshape(len(images), -1).astype("float32") / 255)
 
 
 @dataclass(frozen=True)
 class CodesKind:
-    """A kind of codes that a model has: one code for every image.
+    """A kind of codes that a model has: one code per image.
 
-    `suffix` is what follows `codes`, `reconstruction` and `labels` in the names of metrics. `name`, a word, and `title`
-    say which codes they are; they are empty for a model with one kind. `gloss` says in a few words what a code of this
-    kind is.
+    `suffix` follows `codes`, `reconstruction` and `labels` in the names of metrics. `name` (a word) and `title`
+    identify the codes; they are empty for a model with a single kind. `gloss` explains such a code in a few words.
     """
 
     suffix: str
@@ -71,10 +70,10 @@ class CodesKind:
 
 @dataclass(frozen=True)
 class LossChart:
-    """A chart of training losses in the report; charts with the same title are one, whichever models draw in it.
+    """A chart of training losses in the report. Models whose charts have the same title share one chart.
 
-    `lines` gives the name of a line for each loss that is drawn, empty for the model's own title; lines after the first
-    are dashed. `level` is a horizontal line, its name and its value, to compare with.
+    `lines` maps each loss in the chart to the name of its line; an empty name stands for the model's title. Lines after
+    the first are dashed. `level` is the name and value of a horizontal line to compare with.
     """
 
     title: str
@@ -84,18 +83,18 @@ class LossChart:
 
 
 class Autoencoder(nn.Module, ABC):
-    """An encoder, a decoder and perhaps a discriminator; the base of every kind of model.
+    """An encoder, a decoder and possibly a discriminator; the base class of every kind of model.
 
-    `sizes` are the arguments that build the same model again; they hold at least `pixels` and `code_size`.
+    `sizes` holds the arguments that build the same model again, at least `pixels` and `code_size`.
     """
 
-    Settings: ClassVar[type]  # a dataclass as in aae/settings.py: what a section of params.yaml says of a run
+    Settings: ClassVar[type]  # a dataclass as in aae/settings.py: the keys of a section of params.yaml
     title: ClassVar[str]  # short, for tables and legends
     long_title: ClassVar[str]  # in words, without an article
     codes_kinds: ClassVar[Sequence[CodesKind]] = (CodesKind(""),)
     aggregated: ClassVar[str] = ""  # the suffix of the codes whose distribution is the aggregated posterior q(z)
     loss_charts: ClassVar[Sequence[LossChart]]
-    compared_with: ClassVar[str | None] = None  # the kind beside which the post's claims judge this one, if they do
+    compared_with: ClassVar[str | None] = None  # the reference kind of the post's claims, if they judge this kind
 
     def __init__(self, sizes: dict[str, Any], encoder_outputs: int, decoder_inputs: int | None = None):
         super().__init__()
@@ -106,7 +105,7 @@ class Autoencoder(nn.Module, ABC):
         self.discriminator: nn.Sequential | None = None
         self.label_classes = 0  # one-hot columns of the label that the discriminator takes after a code
 
-    # --- what it is made of ---------------------------------------------------------------------------
+    # --- networks and prior ---------------------------------------------------------------------------
 
     @classmethod
     def sizes_of(cls, settings: Any, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
@@ -124,9 +123,9 @@ class Autoencoder(nn.Module, ABC):
 
     @classmethod
     def check(cls, settings: Any, code_size: int) -> None:
-        """Raises InputError, a line that begins with the key below the section, for settings that do not agree."""
+        """Raises InputError if settings contradict each other; the line begins with the key within the section."""
 
-    # --- what goes in and out -------------------------------------------------------------------------
+    # --- codes and images -----------------------------------------------------------------------------
 
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """suffix -> codes [n, code_size], for each of `codes_kinds`, from the encoder's `outputs` [n, outputs].
@@ -136,47 +135,48 @@ class Autoencoder(nn.Module, ABC):
         return {"": outputs}
 
     def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
-        """What the decoder takes, [n, inputs], for `codes` [n, code_size].
+        """The decoder's inputs [n, inputs] for `codes` [n, code_size].
 
-        `outputs` [n, outputs] are the encoder's for the images behind the codes, or None for codes on a grid, for which
-        this is an affine function of the code: the report's page computes with it.
+        `outputs` [n, outputs] are the encoder's outputs for the codes' images, or None for codes without an image, such
+        as those on a grid. Without them, this must be an affine function of the code, because the report's page relies
+        on that.
         """
         return codes
 
     def encode(self, images: Tensor) -> Tensor:
-        """The codes [n, code_size] that the pictures show, for images in [0, 1], float [n, pixels]."""
+        """The codes [n, code_size] that the pictures show, for images, float [n, pixels] in [0, 1]."""
         return self.pictured_codes(self.encoder(images))
 
     def pictured_codes(self, outputs: Tensor) -> Tensor:
         """The codes [n, code_size] that the pictures show, from the encoder's `outputs` [n, outputs]."""
-        return self.codes(outputs, outputs.new_zeros(len(outputs), self.code_size))[""]
+        return self.codes(outputs, outputs.new_zeros(outputs.shape[0], self.code_size))[""]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [n, code_size] to the logits of the pixels [n, pixels]."""
+        """The logits of the pixels [n, pixels] for `codes` [n, code_size]."""
         return self.decoder(self.decoder_inputs(codes))
 
     # --- training -------------------------------------------------------------------------------------
 
     @abstractmethod
     def trainer(self, settings: Any, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any) -> "Trainer":
-        """What trains this model, on its device.
+        """The trainer of this model, on the model's device.
 
         Args:
             settings: an instance of `Settings`.
             images: uint8 [N, pixels].
-            labels: int64 [N], or None where the data has none.
-            prior: what `prior` gives.
-            training: the keywords `seed`, `batch_size` and `steps` (how many iterations in all) of `Trainer`.
+            labels: int64 [N], or None if the data has none.
+            prior: as `prior` returns it.
+            training: the keywords `seed`, `batch_size` and `steps` (iterations of the whole training) of `Trainer`.
         """
 
     @abstractmethod
     def iteration_flops(self, settings: Any, batch_size: int) -> int:
-        """FLOPs of a training iteration under `settings`, counted as in `aae.flops`."""
+        """FLOPs per training iteration with `settings`, counted as in `aae.flops`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A kind of model with its settings, under the name that its runs go by; two recipes may be of one kind."""
+    """A kind of model with its settings. Its name begins the names of its runs. Recipes may share a kind."""
 
     name: str
     kind: type[Autoencoder]
@@ -202,7 +202,7 @@ class Recipe:
 
     @property
     def other_codes(self) -> list[CodesKind]:
-        """The kinds of codes beside the aggregated ones."""
+        """The kinds of codes other than the aggregated ones."""
         return [kind for kind in self.kind.codes_kinds if kind.suffix != self.kind.aggregated]
 
     def sizes(self, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
@@ -210,42 +210,42 @@ class Recipe:
         return self.kind.sizes_of(self.settings, pixels, code_size, classes)
 
     def prior(self, code_size: int, classes: int) -> Prior:
-        """What the model is trained for; raises InputError for one that needs labels where there are no classes."""
+        """The prior the model is trained for; raises InputError if it needs labels and the data has none."""
         if not classes and (prior := self.kind.prior(self.settings, code_size, 1)).classes:
             raise InputError(
-                f"{self.name}.prior: {prior.kind} has a part for each class, but the data (data.path) has no labels; "
+                f"{self.name}.prior: {prior.kind} has one part per class, but the data (data.path) has no labels; "
                 "allowed: a prior without classes, such as normal"
             )
         return self.kind.prior(self.settings, code_size, classes)
 
 
 def compared_with(recipe: Recipe, recipes: Sequence[Recipe]) -> Recipe | None:
-    """The recipe beside which the claims judge `recipe`: the first of `recipes` of the kind that its kind names."""
+    """The reference of `recipe` in the claims: the first of `recipes` with the kind that its kind names, or None."""
     others = (other for other in recipes if kind_name(other.kind) == recipe.kind.compared_with and other != recipe)
     return next(others, None)
 
 
 def kind_names() -> list[str]:
-    """The kinds of models that there are: the modules in `aae/kinds/`."""
+    """The names of all kinds of models: the modules in `aae/kinds/`."""
     return sorted(module.name for module in pkgutil.iter_modules(aae.kinds.__path__))
 
 
 def find_kind(name: str) -> type[Autoencoder]:
-    """The class of the kind `name`, which its module calls `MODEL`; raises ValueError for a kind that there is not."""
+    """The class of the kind `name`, `MODEL` in its module; raises ValueError for an unknown kind."""
     if name not in kind_names():
         raise ValueError(f"find_kind: kind must be one of {', '.join(kind_names())}, got {name}")
     return importlib.import_module(f"aae.kinds.{name}").MODEL
 
 
 def kind_name(kind: type[Autoencoder]) -> str:
-    """The name that `find_kind` knows the class by."""
+    """The name with which `find_kind` finds the class."""
     return kind.__module__.rpartition(".")[2]
 
 
 def build_model(kind: str, seed: int, **sizes: Any) -> Autoencoder:
     """A model of the `kind` with PyTorch's initialisation from `seed`, the same on every machine.
 
-    It is made on the CPU, whatever device it goes to, and leaves the global generator as it found it.
+    It is initialised on the CPU, whatever device trains it. The global generator keeps its state.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,7 +1,10 @@
 """A trained model as ONNX, for programs without PyTorch."""
 
-import io
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -14,7 +17,7 @@ from aae.trained import TrainedModel
 
 
 class Exported(nn.Module):
-    """What is exported: with arrays in and out as `TrainedModel` has them, in float32."""
+    """The exported module. Its inputs and outputs are those of `TrainedModel`, in float32."""
 
     inputs: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
@@ -54,34 +57,51 @@ class Both(Exported):
 PARTS: dict[str, type[Exported]] = {"encoder": Encoder, "decoder": Decoder, "both": Both}
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppresses the exporter's warnings, which concern PyTorch's own code and torchvision (not needed here)."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def to_onnx(model: TrainedModel, part: str) -> bytes:
-    """The content of an ONNX file with a `part` of the model, one of PARTS, for any number of rows.
+    """The content of an ONNX file with a `part` of the model, one of PARTS, for any batch size.
 
     `images` and `reconstructions` are float32 in [0, 1], [batch, height, width, channels], or [batch, height, width]
-    for one channel; `codes` are float32 [batch, code_size]. The metadata property `config` is what a snapshot's header
-    holds. The numbers are those of PyTorch's products, which may differ from `TrainedModel`'s in the last bits.
-    Raises InputError where the packages are missing that PyTorch's exporter needs.
+    for one channel; `codes` are float32 [batch, code_size]. The metadata property `config` holds the same as a
+    snapshot's header. Results may differ from `TrainedModel`'s in the last bits. Raises InputError if a package that
+    PyTorch's exporter needs is missing.
     """
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as error:
-        raise InputError(f"the package {error.name} is missing, which ONNX needs; `pip install 'aae[onnx]'`") from None
+        raise InputError(f"the ONNX export needs the package {error.name}; `pip install 'aae[onnx]'`") from None
     network = model.network
     shape = model.image_shape if model.image_shape[2] > 1 else model.image_shape[:2]
     exported = PARTS[part](network, shape).eval()
     example = torch.zeros(2, model.code_size) if part == "decoder" else torch.zeros(2, *shape)
-    program = torch.onnx.export(
-        exported,
-        (example,),
-        input_names=[exported.inputs],
-        output_names=list(exported.outputs),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
+    with quiet():
+        program = torch.onnx.export(
+            exported,
+            (example,),
+            input_names=[exported.inputs],
+            output_names=list(exported.outputs),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # always, with dynamo=True
+    batch = (program.model.graph.inputs[0].shape or [None])[0]
+    if isinstance(batch, int):  # e.g. a model that calls len() on a tensor
+        raise RuntimeError("the exporter fixed the batch size: the model's operations must take shape[0], not len()")
     metadata = Metadata(model.prior, model.image_shape, model.class_names)
     program.model.metadata_props["config"] = json.dumps(to_config(network, metadata))
-    content = io.BytesIO()
-    program.save(content)
-    return content.getvalue()
+    return program.model_proto.SerializeToString()

@@ -1,7 +1,7 @@
-"""The checks of an op's arguments: each passes, or raises a TypeError or ValueError that names op and argument.
+"""The checks of an op's arguments. Each passes, or raises a TypeError or ValueError that names op and argument.
 
-They run at every call of a step that takes microseconds: what is right passes in one expression, and only what is
-wrong is looked into.
+They run at every call of a step that takes microseconds. So one expression accepts valid arguments, and only invalid
+ones are examined further.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Shape = tuple[int | str, ...]
 def check_tensor(
     op: str, name: str, tensor: object, dtype: torch.dtype, shape: Shape, device: torch.device | None = None
 ) -> None:
-    """`shape` holds sizes, and names where any size will do; without `device`, any CPU or CUDA device will do."""
+    """`shape` holds sizes, or a name where any size is allowed. Without `device`, any CPU or CUDA device is allowed."""
     if not (
         isinstance(tensor, Tensor)
         and tensor.dtype is dtype
@@ -88,7 +88,7 @@ def check_rows(op: str, n: int, offset: int, dim: int = 1, n_name: str = "n") ->
 
 
 def check_draw(op: str, seed: int, step: int | Tensor, stream: int, device: torch.device) -> tuple[int, Tensor | None]:
-    """The step as an int, and as a tensor or None; the tensor counts where there is one, and is read by the kernel."""
+    """The step as an int, and as a tensor or None. If there is a tensor, the kernel reads it and ignores the int."""
     check_range(op, "seed", seed, 2**63)
     check_range(op, "stream", stream, 2**15)
     if isinstance(step, Tensor):

@@ -3,8 +3,8 @@
 Every random number is a pure function of `(seed, stream, step, index)` through Philox4x32-10 (Salmon, Moraes,
 Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11). So results do not depend on the device,
 the instruction set, the number of threads, or how a batch is split, and a run continues from its step alone.
-csrc/philox.h writes down the counter's layout, csrc/priors.h and csrc/minibatch.h what is made of it. Normals
-come from the transform of Box & Muller (1958).
+csrc/philox.h defines the counter's layout, csrc/priors.h and csrc/minibatch.h how samples and indices follow from
+the words. Normals come from the transform of Box & Muller (1958).
 
 The ops work under `torch.compile`. None has a gradient. `aae.reference` holds a NumPy twin of each.
 
@@ -14,14 +14,15 @@ Arguments of the same name mean the same everywhere:
     step    the training step, 0 <= step < 2^48; or an int64 tensor of one element on the op's device, which is read
             when the op runs, so that a captured CUDA graph can advance it (on CUDA it is taken modulo 2^48)
     stream  what the numbers are for: a `Stream`, or another integer, 0 <= stream < 2^15
-    offset  the index of the first random row, to make a part of a batch alone: rows a to b of a whole are the
-            rows of a call with offset=a and n=b-a
-    labels  int64 `[rows]`, classes of a prior that has them, 0 <= label < prior.classes (on CUDA, whoever calls
-            sees to the range: looking would wait for the device)
-    out     contiguous tensors to fill in place of new ones, disjoint from the other arguments; they are returned
+    offset  the index of the first random row, for computing a part of a batch: a call with offset=a and n=b-a gives
+            rows a to b of the whole batch
+    labels  int64 `[rows]`, classes of a prior that has classes, 0 <= label < prior.classes (on CUDA, the caller must
+            ensure the range: a check would wait for the device)
+    out     contiguous tensors to fill instead of allocating new ones, disjoint from the other arguments; they are
+            returned
 
 A wrong type raises TypeError and a wrong value ValueError, naming op and argument. Tensors on a GPU raise
-InputError where the extension was built without CUDA.
+InputError if the extension was built without CUDA.
 """
 
 from enum import IntEnum
@@ -39,7 +40,7 @@ from aae.priors import Prior
 class Stream(IntEnum):
     """The purposes of random numbers. The values are part of every result: add new ones, never renumber.
 
-    6 is retired: it drew the classes of the prior's rows, whatever their purpose.
+    6 is retired: it drew the classes of all prior rows, whatever their purpose.
     """
 
     PRIOR = 0
@@ -58,9 +59,9 @@ class Stream(IntEnum):
 
 
 def philox4x32(counter: Tensor, key: Tensor) -> Tensor:
-    """The raw generator: counters `[n, 4]` and a key `[2]` to words `[n, 4]`.
+    """The raw generator: maps counters `[n, 4]` and a key `[2]` to words `[n, 4]`.
 
-    All are int64 tensors that hold 32-bit words, first word first; other bits of the input are ignored.
+    All are int64 tensors that hold 32-bit words, first word first. The upper bits of the input are ignored.
     """
     check_tensor("philox4x32", "counter", counter, torch.int64, ("n", 4))
     check_tensor("philox4x32", "key", key, torch.int64, (2,), counter.device)
@@ -106,8 +107,8 @@ def sample_prior(
 ) -> Tensor:
     """Rows `offset` to `offset + n` of the prior's samples at this step: float32 `[n, prior.dim]`.
 
-    A row of a prior with classes is drawn from the class that `labels` `[n]` says, or else from one that
-    is drawn for this stream alone. Without `out`, the samples are on `device`, or else on the CPU.
+    If the prior has classes, `labels` `[n]` gives the class of each row. Without `labels`, classes are drawn from a
+    separate stream for each `stream`. Without `out`, the samples are on `device`, by default the CPU.
     """
     op = "sample_prior"
     check_prior(op, prior)
@@ -117,7 +118,7 @@ def sample_prior(
     else:
         samples = out
         if device is not None:
-            raise ValueError(f"{op}: device must be left out where there is out, got {device}")
+            raise ValueError(f"{op}: device must be left out if out is given, got {device}")
         check_tensor(op, "out", out, torch.float32, (n, prior.dim))
     step, late_step = check_draw(op, seed, step, stream, samples.device)
     if labels is not None:
@@ -189,8 +190,8 @@ def assemble_discriminator_batch(
     are those of `sample_prior` with `Stream.PRIOR` and no labels. Returns `out`: the batch, float32
     `[n + n_prior, prior.dim]`, and its targets, float32 `[n + n_prior, 1]`.
 
-    With `labels` `[n]` of the codes, the batch is `[n + n_prior, prior.dim + prior.classes]`: each row ends with its
-    class, one-hot. A row of the prior has the class that it was drawn from.
+    With the codes' `labels` `[n]`, the batch is `[n + n_prior, prior.dim + prior.classes]`: each row ends with its
+    class, one-hot. A prior row's class is the one it was drawn from.
     """
     op = "assemble_discriminator_batch"
     check_prior(op, prior)
@@ -345,9 +346,10 @@ torch.library.register_fake("aae::draw_minibatch", lambda *arguments: None)
 
 
 def _bypasses_dispatcher(*tensors: Tensor) -> bool:
-    """Whether a CPU kernel may be called past PyTorch's dispatcher, which takes longer than a step's whole batch.
+    """Whether a CPU kernel may be called directly: PyTorch's dispatcher takes longer than making a step's whole batch.
 
-    Not while torch.compile traces or a dispatch mode is active, and not for tensors on a GPU or of a subclass.
+    The dispatcher must see the call while torch.compile traces, while a dispatch mode is active, and if a tensor is on
+    a GPU or of a subclass.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return False
@@ -358,18 +360,18 @@ def _bypasses_dispatcher(*tensors: Tensor) -> bool:
 
 
 def _note_written(out: Tensor | tuple[Tensor, Tensor]) -> None:
-    """Lets autograd see that the caller's tensors changed, should it have saved one for a backward pass."""
+    """Tells autograd that the caller's tensors changed, in case it saved one for a backward pass."""
     if not torch.compiler.is_compiling():
         increment_version(out)
 
 
 def _address(tensor: Tensor | None) -> int:
-    """0 for None alone: an empty tensor has no memory and gets an address that is never read."""
+    """0 only for None: an empty tensor has no memory and gets an address that is never read."""
     return 0 if tensor is None else tensor.data_ptr() or tensor.element_size()
 
 
 def _read_step(op: str, step: int, late_step: Tensor | None) -> int:
-    """What `late_step` holds by now, or `step` where there is none."""
+    """The present value of `late_step`, or `step` if there is no such tensor."""
     if late_step is not None:
         step = int(late_step.item())
         check_range(op, "step", step, 2**48)
@@ -377,12 +379,12 @@ def _read_step(op: str, step: int, late_step: Tensor | None) -> int:
 
 
 def _launch(op: str, device: torch.device, *arguments: int | str | aae_native.Prior) -> None:
-    """Queues a native CUDA kernel on the device's current stream, where PyTorch queues its own."""
+    """Queues a native CUDA kernel on the device's current stream, as PyTorch queues its own kernels."""
     kernel = getattr(aae_native, f"{op}_cuda", None)
     if kernel is None:
         reason = aae_native.build_info()["cuda_reason"]
         raise InputError(
             f"{op}: got tensors on a CUDA device, but the native extension was built without CUDA ({reason}); "
-            "build it with AAE_CUDA=1 where nvcc is"
+            "build it with AAE_CUDA=1 on a machine with nvcc"
         )
     kernel(*arguments, device.index, torch.cuda.current_stream(device).cuda_stream)

@@ -1,6 +1,6 @@
-"""What the page computes and draws from: codes, decoders and pictures, packed small for a file of 10 MB.
+"""The data that the page's scripts use: codes, decoders and pictures, packed for a file of 10 MB.
 
-`page_views.py` says what is shown of codes of each size, and `page/data.js` unpacks it.
+`page_views.py` decides what the page shows of codes of each size, and `page/data.js` unpacks the data.
 """
 
 import io
@@ -25,14 +25,14 @@ from aae.pass_checks import linears_of
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
 
-# The page has 10 MB. Base64 makes four thirds of what is packed; text and curves take the rest.
-PACKED_BYTES = 6_700_000  # decoders and their pictures, test images, and as many images' codes as then fit
-DECODER_BYTES = 2_600_000  # three of the default size; decoders that do not fit are left out
-DECODED_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes a pixel, and 0.27 before training
+# The page may have 10 MB. Base64 makes packed data a third larger; text and curves take the rest.
+PACKED_BYTES = 6_700_000  # decoders, their pictures and test images; codes of as many images as fit then
+DECODER_BYTES = 2_600_000  # three decoders of the default size; those that do not fit are left out
+DECODED_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes per pixel, and 0.27 before training
 PICTURE_PIXELS = 600_000  # of the test images beside the live decoder
-CODE_LEVELS = 254  # of 8 bits: 0 says that a code lies outside
-WEBP_PIXELS = 16383  # the format's maximum for a side
-QUALITY = 40  # of the decoders' WebP, where the strokes' edges are still clean
+CODE_LEVELS = 254  # of 8 bits; the remaining value, 0, marks a code outside the plot
+WEBP_PIXELS = 16383  # the format's maximum per side
+QUALITY = 40  # of the decoders' WebP; the strokes' edges are still clean
 # Multiples of these are added to the coordinates before they are rounded off. The first two are powers of the plastic
 # number. The others are square roots of primes, chosen so that any two of all fill a square evenly.
 PRIMES = [2, 3, 5, 7, 11, 17, 19, 23, 29, 37, 47, 59, 61, 67, 73, 79]
@@ -40,9 +40,9 @@ DITHER = np.array([0.7548776662466927, 0.5698402909980532, *(np.sqrt(PRIMES) % 1
 
 
 def plot_limit(codes: Sequence[np.ndarray], bulks: Sequence[float], reaches: Sequence[float]) -> float:
-    """The scatters span [-limit, limit]: priors and manifolds, and 99.5 % of the last epoch's `codes` [n, k].
+    """Half the width of the scatters: they show priors, manifolds and 99.5 % of the last epoch's `codes` [n, k].
 
-    `bulks` says how far each prior's outline reaches from the origin, `reaches` how far each manifold does.
+    `bulks` holds the distance that each prior's outline reaches from the origin, `reaches` that of each manifold.
     """
     extents = [np.quantile(np.abs(z).max(axis=1), 0.995) for z in codes]
     unit = max(bulks) / 6  # half a standard deviation of the widest normal prior
@@ -50,10 +50,10 @@ def plot_limit(codes: Sequence[np.ndarray], bulks: Sequence[float], reaches: Seq
 
 
 def pack_codes(codes: np.ndarray, limit: float) -> np.ndarray:
-    """Coordinates [frames, n, k] to uint8: their cells of width 2 `limit` / 254, or 0 for one that lies outside.
+    """Packs coordinates [frames, n, k] into uint8: cells of width 2 `limit` / 254, or 0 for one outside the plot.
 
-    Each image has a constant of its own added before it is rounded off, which the page subtracts again: the points
-    show no lattice (Roberts, Picture coding using pseudo-random noise, 1962).
+    Each image has a different constant, which is added before rounding. The page subtracts it again, so the points show
+    no lattice (Roberts, Picture coding using pseudo-random noise, 1962).
     """
     inside = np.abs(codes) <= limit
     cells = np.where(inside, (codes / limit + 1) / 2 * CODE_LEVELS, 0)
@@ -66,9 +66,10 @@ def dither(n: int, k: int = 2) -> np.ndarray:
 
 
 def pack_decoder(model: Autoencoder) -> bytes:
-    """Of each layer in turn the bias and a scale an output, float32, and the weights as int16 multiples of the scale.
+    """Packs each layer: its biases and one scale per output, float32, then its weights as int16 multiples of the scale.
 
-    16 bits a weight, but evenly spaced: a float16 takes as many, and its error in a pixel is twice as large.
+    The 16-bit values are evenly spaced. With float16, which takes equally many bits, the error in a pixel is twice as
+    large.
     """
     parts = []
     for weight, bias in decoder_layers(model):
@@ -84,14 +85,14 @@ def decoder_shapes(model: Autoencoder) -> list[list[int]]:
 
 
 def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights [outputs, inputs] and biases [outputs] of each layer, from the code on.
+    """Weights [outputs, inputs] and biases [outputs] of each layer, starting at the code.
 
-    What lies between code and decoder is affine, so it becomes part of the first layer.
+    `Autoencoder.decoder_inputs` is affine in the code, so it becomes part of the first layer.
     """
     layers = [(layer.weight.numpy(), layer.bias.numpy()) for layer in linears_of(model.decoder)]
     unit = torch.eye(model.code_size)
     origin, *ends = model.decoder_inputs(torch.cat([torch.zeros(1, model.code_size), unit])).double().numpy()
-    directions = np.array(ends) - origin  # [code_size, inputs]: what a unit of each axis adds
+    directions = np.array(ends) - origin  # [code_size, inputs]: the effect of one unit on each axis
     if origin.any() or not np.array_equal(directions, unit.numpy()):
         weight, bias = layers[0]
         layers[0] = (weight @ directions.T, bias + weight @ origin)
@@ -99,7 +100,7 @@ def decoder_layers(model: Autoencoder) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def picture(pixels: np.ndarray, kind: str) -> bytes:
-    """Pixels uint8 [height, width], or in colour [height, width, 3], as a PNG or WebP."""
+    """Encodes pixels uint8 [height, width], or in colour [height, width, 3], as a PNG or WebP."""
     buffer = io.BytesIO()
     settings = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "method": 4}
     Image.fromarray(pixels).save(buffer, kind, **settings)
@@ -107,8 +108,8 @@ def picture(pixels: np.ndarray, kind: str) -> bytes:
 
 
 def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images [n, height, width], or in colour [n, height, width, 3], row by row, on one sheet of `columns` a row, the
-    last row filled up with 0."""
+    """Images [n, height, width], or in colour [n, height, width, 3], row by row on one sheet with `columns` columns;
+    zeros fill the last row."""
     n, height, width, *channels = images.shape
     rows = -(-n // columns)
     full = np.zeros((rows * columns, height, width, *channels), images.dtype)
@@ -120,20 +121,20 @@ def sheet(images: np.ndarray, columns: int) -> np.ndarray:
 def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tuple[int, ...]) -> np.ndarray:
     """Images of `shape` decoded from `codes` float32 [n, code_size], on one sheet, uint8.
 
-    They are the same bits on every processor, unlike PyTorch's ranges, products and sigmoids.
+    The bits are the same on every processor; those of PyTorch's ranges, products and sigmoids are not.
     """
     logits = forward(model.decoder, model.decoder_inputs(torch.from_numpy(codes)))
-    _, images = cross_entropy(logits, 0.0, 1)  # whose gradient against a target of 0 is the sigmoid
+    _, images = cross_entropy(logits, 0.0, 1)  # the gradient for target 0 is the sigmoid
     return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), columns)
 
 
 def decoded_size(size: int, shape: tuple[int, ...]) -> int:
-    """How many images of `shape` a side may have: `size`, or as many as a WebP has space for."""
+    """The number of images of `shape` per side: `size`, or fewer if a WebP has no space for them."""
     return max(2, min(size, WEBP_PIXELS // max(shape[:2])))
 
 
 def pack_decoded(places: Sequence[tuple[Path, np.ndarray, int]], shape: tuple[int, ...]) -> list[bytes]:
-    """A picture for each of the `places`: a snapshot, the codes that it decodes, and how many are in a row."""
+    """One picture for each of the `places`: a snapshot, the codes that it decodes, and the number of columns."""
 
     def encode(place: tuple[Path, np.ndarray, int]) -> bytes:
         snapshot, codes, columns = place
@@ -144,7 +145,7 @@ def pack_decoded(places: Sequence[tuple[Path, np.ndarray, int]], shape: tuple[in
 
 
 def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
-    """The codes [frames, n, 2] that pictures show, from the encoder's `outputs` [frames, n, outputs]."""
+    """The codes [frames, n, code_size] that pictures show, from the encoder's `outputs` [frames, n, outputs]."""
     rows = torch.from_numpy(outputs.reshape(-1, outputs.shape[-1]))
     return model.pictured_codes(rows).numpy().reshape(*outputs.shape[:-1], -1)
 
@@ -158,15 +159,15 @@ def page_data(
     class_names: Sequence[str],
     manifold_size: int,
     manifold_range: float | Literal["auto"],
-) -> tuple[dict, dict[str, str]]:
-    """What the page's scripts read: a JSON object, and base64 by name.
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The data that the page's scripts read: a JSON object, and base64 texts by name.
 
     Args:
-        runs: of `aae.results.Run`.
+        runs: instances of `aae.results.Run`.
         images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
-        priors: of each recipe, by name.
-        class_names: of the labels 0, 1, ...; none without labels.
-        manifold_size, manifold_range: the decoder's pictures have at most this many images a side, which span
+        priors: recipe name -> prior.
+        class_names: the names of the labels 0, 1, ...; empty without labels.
+        manifold_size, manifold_range: the decoder's pictures have at most `manifold_size` images per side, which span
             [-range, range] on both axes; see `aae.figures.manifold_reach` for "auto".
     """
     images = images[..., 0] if images.shape[-1] == 1 else images
@@ -183,7 +184,7 @@ def page_data(
     )
 
     epochs = sorted(runs[0].snapshots)
-    # A channel counts as a pixel of its own.
+    # Each channel counts as a pixel.
     most = DECODED_PIXELS // (len(runs) * len(epochs) * math.prod(shape))
     size = decoded_size(manifold_size, shape)
     decoded = {name: picture_codes(prior, size, reach[name], shape[:2], most) for name, prior in priors.items()}
@@ -195,7 +196,7 @@ def page_data(
     }
     packed = dict(zip(places, pack_decoded(list(places.values()), shape), strict=True))
 
-    firsts = {run.recipe.name: run.name for run in reversed(runs)}  # the run of each recipe's first seed
+    firsts = {run.recipe.name: run.name for run in reversed(runs)}  # recipe name -> the run of its first seed
     decoders: dict[str, bytes] = {}
     for name in (run.name for run in runs if firsts[run.recipe.name] == run.name):
         content = pack_decoder(models[name])
@@ -205,7 +206,7 @@ def page_data(
     if code_size > 2:
         packed |= {f"codes-of-samples-{name}": decoded[name]["samples"][0].tobytes() for name in firsts}
 
-    # In a random order no label is drawn above another, and the first images are a sample, too.
+    # A random order keeps one label from being drawn on top of another. Also, the first images are then a sample.
     order = np.random.default_rng(0).permutation(len(images))
     pictured = order[: max(1, PICTURE_PIXELS // math.prod(shape))]
     columns = math.ceil(math.sqrt(len(pictured)))
@@ -214,7 +215,7 @@ def page_data(
     epoch_count = len(runs[0].codes)
     width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]
     left = PACKED_BYTES - sum(map(len, packed.values()))
-    shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # a byte for a coordinate or a label
+    shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # one byte per coordinate or label
     packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
         codes = coordinates(pictured_codes(models[run.name], run.codes[:, shown]), bases[run.name])

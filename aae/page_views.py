@@ -1,10 +1,11 @@
 """What the page shows of codes of any size: the planes of its scatters, and the codes that its pictures decode.
 
-Codes of one dimension stand in a strip for each label, and those of two on a plane. Of longer codes the page shows
+One-dimensional codes are in one strip per label, and two-dimensional codes in a plane. For longer codes the page shows
 projections: onto the plane of the first two principal components, and onto pairs of axes.
 """
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -13,16 +14,17 @@ from aae.figures import grid_shape
 from aae.priors import NormalPrior, Prior
 from aae.targets import PICTURE, evaluation_sample
 
-AXES = 16  # axes of a long code that the page shows one by one
-ALL_PAIRS = 6  # axes whose pairs are all planes; of more axes only neighbours are paired
-SAMPLES, STEPS = 10, 11  # of long codes: samples of the prior on a side of their picture, images of a traversal
-STRIP_LINE = 0.94  # where the lines of a prior of one dimension end, in parts of the plot's half height
+AXES = 16  # the page shows at most so many axes of a long code
+ALL_PAIRS = 6  # up to so many axes, every pair is a plane; with more, only neighbours are paired
+SAMPLES, STEPS = 10, 11  # for long codes: samples of the prior per side of their picture, images per traversal
+STRIP_LINE = 0.94  # where the lines of a one-dimensional prior end, as a fraction of the plot's half height
 
 
-def planes(code_size: int) -> list[dict]:
-    """The planes of the scatters, the first one first shown: {name, axes}.
+def planes(code_size: int) -> list[dict[str, Any]]:
+    """The planes of the scatters, {name, axes}. The page shows the first one first.
 
-    `axes` are the columns of `coordinates` that point to the right and up; one alone for codes of one dimension.
+    `axes` are the columns of `coordinates` on the horizontal and the vertical axis; one-dimensional codes have only the
+    horizontal one.
     """
     if code_size <= 2:
         return [{"name": " and ".join(axis_names(code_size)), "axes": list(range(code_size))}]
@@ -37,37 +39,37 @@ def planes(code_size: int) -> list[dict]:
 
 
 def axis_names(code_size: int) -> list[str]:
-    """The names of the axes that the page shows one by one."""
+    """The names of the axes that the page shows."""
     digits = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
     return [f"z{axis}".translate(digits) for axis in range(min(code_size, AXES))]
 
 
 def coordinates(codes: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """What scatters show of `codes` [..., code_size]: [..., k].
+    """The coordinates [..., k] of `codes` [..., code_size] that scatters may show.
 
-    That is the codes themselves, or of long codes the first axes and the principal components, which are the columns of
-    `basis` [code_size, 2]; see `aae.figures.principal_axes`.
+    These are the codes themselves or, for long codes, the first axes and the principal components. The latter are the
+    columns of `basis` [code_size, 2]; see `aae.figures.principal_axes`.
     """
     if codes.shape[-1] <= 2:
         return codes
     return np.concatenate([codes[..., :AXES], codes @ basis.astype(codes.dtype)], axis=-1)
 
 
-def outlined(prior: Prior, limit: float) -> list[dict]:
-    """Lines {label, points} that show where the prior is, on a plot that spans [-limit, limit]."""
+def outlined(prior: Prior, limit: float) -> list[dict[str, Any]]:
+    """Lines {label, points} that outline the prior on a plot that spans [-limit, limit]."""
     lines = prior.outline()
     if prior.dim == 1:
         ends = [(label, sign * np.abs(points[:, 0]).max()) for label, points in lines for sign in (-1, 1)]
         up = STRIP_LINE * limit
-        # On the left, where the labels' names are, the lines have no names.
+        # The lines have no names on the left, because the labels' names are there.
         lines = [(label if x > 0 else "", np.array([[x, up], [x, -limit]])) for label, x in ends]
     return packed_lines(lines)
 
 
-def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
-    """The outline of a long code's prior in the plane of the principal components, where that is one of its own.
+def component_outline(prior: Prior, basis: np.ndarray) -> list[dict[str, Any]] | None:
+    """The outline of a long code's prior in the plane of principal components: the convex hull of projected samples.
 
-    A normal prior looks the same in every plane, so it has none. For others it is the convex hull of projected samples.
+    None for a normal prior, which looks the same in every plane, and for codes of one or two dimensions.
     """
     if prior.dim <= 2 or isinstance(prior, NormalPrior):
         return None
@@ -76,8 +78,8 @@ def component_outline(prior: Prior, basis: np.ndarray) -> list[dict] | None:
     return packed_lines([("", points[[*corners, corners[0]]])])
 
 
-def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict]:
-    """The lines as JSON has them, in four digits or so."""
+def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict[str, Any]]:
+    """The lines for JSON, with about four digits."""
     largest = max(np.abs(points).max() for _, points in lines)
     decimals = int(3 - np.floor(np.log10(largest)))
     return [{"label": label, "points": np.round(points, decimals).tolist()} for label, points in lines]
@@ -86,16 +88,16 @@ def packed_lines(lines: list[tuple[str, np.ndarray]]) -> list[dict]:
 def picture_codes(
     prior: Prior, size: int, reach: float, shape: tuple[int, int], most: int
 ) -> dict[str, tuple[np.ndarray, int]]:
-    """kind of picture -> the codes float32 [n, dim] that it decodes, and how many of their images are in a row.
+    """kind of picture -> the codes float32 [n, dim] that it decodes, and the number of columns.
 
     - `manifold`: a grid over [-reach, reach]² from its upper left, or steps from -reach to reach.
-    - `samples` and `traversals`, of long codes: samples of the prior; for each axis a row of steps from -reach to
-      reach, with the other axes at 0.
+    - `samples` and `traversals`, for long codes: samples of the prior; and one row per axis with steps from -reach to
+      reach, the other axes at 0.
 
     Args:
-        size: the most images on a side.
+        size: the maximum number of images per side.
         shape: height and width of an image.
-        most: how many images a snapshot's pictures may have in all, if that leaves two on a side.
+        most: the maximum number of images in all pictures of a snapshot, if that leaves two per side.
     """
     if prior.dim == 2:
         rows, columns = grid_shape(side(size, most), *shape)
@@ -116,5 +118,5 @@ def picture_codes(
 
 
 def side(size: int, most: int) -> int:
-    """`size`, or fewer where its square is more than `most`; at least two."""
+    """`size`, or less if its square is more than `most`; at least two."""
     return max(2, min(size, int(most**0.5)))

@@ -1,13 +1,13 @@
 """Means over all pairs of two sets of points: the O(n²) part of the energy distance and of MMD.
 
-Both need the same distances, so one pass gives both. Distances are differences of coordinates in float32, some rows at
-a time; sums are in float64, in one order whatever the machine's load.
+Both need the same distances, so one pass computes both. Distances are computed from differences of coordinates in
+float32, a few rows at a time. Sums are in float64, in an order that does not depend on the machine's load.
 """
 
 import numpy as np
 
-# Alone 8 to 128 are alike. Threads side by side, each with pairs of its own, want steps that are long enough for Python
-# to go from one thread to the next.
+# With one thread, 8 to 128 are equally fast. When several threads compute pairs, each step must be long enough for
+# Python to switch between them.
 ROWS = 64
 
 
@@ -26,7 +26,7 @@ def pair_means(x: np.ndarray, y: np.ndarray, scale: float) -> tuple[float, float
 
 
 def self_pair_means(x: np.ndarray, scale: float, *, distinct: bool) -> tuple[float, float]:
-    """The same over all pairs of `x` [n, d] with itself; `distinct` leaves out the pairs of a point with itself.
+    """The same over all pairs of `x` [n, d] with itself; `distinct` excludes the pairs of a point with itself.
 
     Each pair of different points is computed once.
     """
@@ -44,7 +44,7 @@ def self_pair_means(x: np.ndarray, scale: float, *, distinct: bool) -> tuple[flo
 
 
 def pair_values(x: np.ndarray, y: np.ndarray, scale: float, buffers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and kernel values, float32 [rows, m] each, of `x` [rows, d] and `y` [d, m]; they lie in `buffers`."""
+    """Distances and kernel values, float32 [rows, m] each, of `x` [rows, d] and `y` [d, m], stored in `buffers`."""
     shape = len(x), y.shape[1]
     squared, other = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
     np.subtract(x[:, :1], y[0], out=squared)

@@ -1,6 +1,7 @@
-"""What `aae.backprop` and `aae.backprop_cpu` check of their arguments, in microseconds an iteration.
+"""The argument checks of `aae.backprop` and `aae.backprop_cpu`. They take microseconds per iteration.
 
-Native passes get addresses, and a wrong one is a memory fault at best; PyTorch's operations broadcast.
+Native passes get addresses, and a wrong one causes a memory fault at best. PyTorch's operations would silently
+broadcast.
 """
 
 from collections.abc import Sequence
@@ -28,14 +29,14 @@ def check_rows(name: str, tensor: Tensor, columns: int, device: torch.device) ->
 
 
 def check_minibatch(x: Tensor, columns: int, device: torch.device, rows: int) -> None:
-    """Raises TypeError or ValueError unless a pass of `rows` rows can take the inputs `x`."""
+    """Raises TypeError or ValueError unless `x` is a valid input of a pass of `rows` rows."""
     found = check_rows("x", x, columns, device)
     if found != rows:
         raise ValueError(f"x must have the {rows} rows of its pass, got {found}")
 
 
 def check_gradient(grad_outputs: Tensor, columns: int, device: torch.device, x: Tensor | None) -> None:
-    """Raises TypeError or ValueError unless it is a gradient in the last outputs for `x`, the last forward's inputs."""
+    """Raises TypeError or ValueError unless `grad_outputs` fits the outputs for `x`, the last forward's inputs."""
     if x is None:
         raise ValueError("backward must come after a forward of the same pass")
     found = check_rows("grad_outputs", grad_outputs, columns, device)
@@ -46,17 +47,17 @@ def check_gradient(grad_outputs: Tensor, columns: int, device: torch.device, x: 
 def check_update(perceptron: Any, passes: Sequence[Any]) -> None:
     """Raises ValueError unless all passes have gradients of `perceptron`, whose parameters are still its module's."""
     if not passes:
-        raise ValueError("update must be given a pass at least")
+        raise ValueError("update needs at least one pass")
     for one in passes:
         if one.perceptron is not perceptron:
-            raise ValueError("update must be given passes of the perceptron that it moves, got one of another")
+            raise ValueError("update needs passes of the perceptron that it updates, got one of another")
         if one.grad_outputs is None:
             raise ValueError("update must come after a backward of each of its passes")
     for linear, addresses in zip(perceptron.linears, perceptron.addresses, strict=True):
         if (linear.weight.data_ptr(), linear.bias.data_ptr()) != addresses:
             raise ValueError(
-                f"the parameters of {linear} were assigned after its Perceptron was made, which would move the old "
-                "ones; they must be changed in place, as by copy_"
+                f"the parameters of {linear} were replaced after its Perceptron was made, which still updates the old "
+                "ones; change them in place, for example with copy_"
             )
 
 
@@ -71,5 +72,5 @@ def linears_of(network: nn.Sequential) -> list[nn.Linear]:
 
 
 def addresses_of(linears: Sequence[nn.Linear]) -> list[tuple[int, int]]:
-    """Where the weight and the bias of each layer are."""
+    """The addresses of each layer's weight and bias."""
     return [(linear.weight.data_ptr(), linear.bias.data_ptr()) for linear in linears]

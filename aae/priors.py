@@ -1,12 +1,12 @@
 """The priors p(z) that the code is matched to.
 
-A prior is a small value: its dimension, its parameters, and the `kind` by which the native kernels know it.
-Parameters count as the nearest float32. What a sample is made of stands in csrc/priors.h.
+A prior is a small value object: its dimension, its parameters, and the `kind` that identifies it to the native kernels.
+Parameters are rounded to float32. csrc/priors.h defines how a sample is computed.
 """
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import Field, asdict, astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,10 +18,11 @@ CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], axis=1)
 
 
 class Prior(ABC):
-    """What the priors share. `classes` is 0 for a prior without classes, which takes no labels."""
+    """The base class of priors. `classes` is 0 for a prior without classes, which takes no labels."""
 
     kind: ClassVar[str]
-    if TYPE_CHECKING:  # fields, constants of the class or properties
+    if TYPE_CHECKING:  # every prior is a dataclass; these are its fields, class constants or properties
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
         @property
         def dim(self) -> int: ...
@@ -32,12 +33,12 @@ class Prior(ABC):
 
     @cached_property
     def native(self) -> aae_native.Prior:
-        """The prior as the native kernels take it."""
+        """The argument that represents the prior in native kernels."""
         return aae_native.Prior(self.kind, self.dim, self.classes, self.parameters)
 
     @property
     def description(self) -> dict[str, Any]:
-        """Its kind and parameters, which `make_prior` takes: strings and numbers, for JSON."""
+        """The kind and parameters for `make_prior`: strings and numbers, for JSON."""
         return {"kind": self.kind} | asdict(self)
 
     @property
@@ -47,10 +48,10 @@ class Prior(ABC):
 
     @abstractmethod
     def outline(self) -> list[tuple[str, np.ndarray]]:
-        """Lines that show where the prior is in two dimensions: a name, or none, and points float64 [n, 2]."""
+        """Lines that outline the prior in two dimensions: a name, possibly empty, and points float64 [n, 2]."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), astuple(self)  # type: ignore[call-overload]  # every prior is a dataclass
+        return type(self), astuple(self)
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class NormalPrior(Prior):
 
     Raises:
         TypeError: `dim` is not an int or `std` not a number.
-        ValueError: `dim` is not within [1, 2^31), or `std` not within [2^-60, 2^60], beyond which samples could leave
-            float32's normal range, where processors may be set to round differently.
+        ValueError: `dim` is not within [1, 2^31), or `std` not within [2^-60, 2^60]. Beyond these limits, samples could
+            leave float32's normal range, where rounding depends on the processor's settings.
     """
 
     kind: ClassVar[str] = "normal"
@@ -122,10 +123,10 @@ class UniformPrior(Prior):
 
 @dataclass(frozen=True)
 class MixturePrior(Prior):
-    """Two-dimensional Gaussians on a circle, one a class, all equally likely (the AAE paper's figure 4).
+    """Two-dimensional Gaussians on a circle, one per class, all equally likely (the AAE paper's figure 4).
 
-    Class c has its centre at the angle 2 pi c / classes and the distance `radius`. Along the line from the origin
-    through the centre its standard deviation is `radial_std`, across it `tangential_std`.
+    The centre of class c is at the angle 2 pi c / classes and the distance `radius`. Its standard deviation is
+    `radial_std` along the line from the origin through the centre, and `tangential_std` across it.
 
     Raises:
         TypeError: `classes` is not an int, or another parameter not a number.
@@ -169,13 +170,13 @@ class MixturePrior(Prior):
 class SwissRollPrior(Prior):
     """A spiral in two dimensions: distance `radius` sqrt(u), angle 2 pi `turns` sqrt(u), u uniform on (0, 1].
 
-    Class c has the segment c / classes < u <= (c + 1) / classes. The AAE paper's figure 4 has r = 3 sqrt(u) and
-    an angle of 4 pi sqrt(u), as here by default.
+    Class c has the segment c / classes < u <= (c + 1) / classes. The defaults are those of the AAE paper's figure 4:
+    r = 3 sqrt(u) and an angle of 4 pi sqrt(u).
 
     Raises:
         TypeError: `classes` is not an int, or another parameter not a number.
         ValueError: `classes` is not within [1, 256], `radius` not within [2^-60, 2^60], or `turns` not within
-            [2^-10, 2^10], beyond which float32 leaves too few phases.
+            [2^-10, 2^10]; beyond these limits, float32 resolves too few phases.
     """
 
     kind: ClassVar[str] = "swiss_roll"
@@ -213,7 +214,7 @@ def make_prior(kind: str, **parameters: Any) -> Prior:
     return kinds[kind](**parameters)
 
 
-def _check_int(prior, name, high=2**31 - 1):
+def _check_int(prior: Prior, name: str, high: int = 2**31 - 1) -> None:
     value = getattr(prior, name)
     if not isinstance(value, int):
         raise TypeError(f"{type(prior).__name__}: {name} must be an int, got {type(value).__name__}")

@@ -11,9 +11,11 @@ from aae.errors import InputError
 def reconstruction_metrics(logits: Tensor, images: Tensor) -> dict[str, float]:
     """Errors of the decoder's `logits` against `images` in [0, 1], both [n, pixels].
 
-    - `nats`: binary cross-entropy in nats, summed over an image's pixels, mean over the images. As pixels are
-      grey, its minimum is not 0 but their entropy.
-    - `mse`: squared error of the pixels' values, mean over pixels and images.
+    - `nats`: binary cross-entropy in nats, summed over an image's pixels, mean over the images. Pixels are grey, so
+      its minimum is their entropy, not 0.
+    - `mse`: squared error of the pixel values, mean over pixels and images.
+
+    Raises InputError if a logit is not finite.
     """
     cross_entropy = binary_cross_entropy_with_logits(logits, images, reduction="none")
     nats = cross_entropy.sum(dim=1, dtype=torch.float64).mean().item()

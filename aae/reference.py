@@ -1,6 +1,6 @@
-"""NumPy twins of the native ops, bit for bit: the definition at its plainest, which the tests compare with.
+"""NumPy twins of the native ops, equal bit for bit: the plainest definition, with which the tests compare.
 
-They need no native extension. Arrays are NumPy's; the arguments are those of `aae.ops`, unchecked.
+They do not need the native extension. They take the arguments of `aae.ops`, as NumPy arrays, and do not check them.
 """
 
 from collections.abc import Iterable
@@ -38,9 +38,9 @@ def random_words(seed: int, step: int, stream: int, first_block: int, blocks: in
 def fma32(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
     """a * b + c in float32, rounded once.
 
-    The product of two float32 is exact in float64. Its sum with c is rounded to odd (an inexact result takes
-    the neighbour whose last bit is 1), after which rounding to float32 gives what a single rounding would
-    have given (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", IEEE Trans. Comp., 2008).
+    The product of two float32 is exact in float64. Its sum with c is rounded to odd (an inexact result becomes
+    the neighbour whose last bit is 1). Rounding that to float32 then gives the same as a single rounding
+    (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", IEEE Trans. Comp., 2008).
     """
     a, b, c = np.broadcast_arrays(*(np.asarray(x, F32).astype(np.float64) for x in (a, b, c)))
     product = a * b
@@ -54,7 +54,7 @@ def fma32(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> np.ndarray:
 
 
 def polynomial(x: np.ndarray, *coefficients: str) -> np.ndarray:
-    """Horner's scheme in fma, highest degree first, coefficients as hexadecimal floats."""
+    """Horner's scheme with fma, highest degree first; coefficients are hexadecimal floats."""
     value = np.asarray(F32(float.fromhex(coefficients[0])))
     for coefficient in coefficients[1:]:
         value = fma32(value, x, F32(float.fromhex(coefficient)))
@@ -123,7 +123,7 @@ def swiss_roll_rows(prior: Any, words: np.ndarray, classes: np.ndarray) -> np.nd
 
 
 def draw_classes(prior: Any, n: int, *, seed: int, step: int, stream: int = 0, offset: int = 0) -> np.ndarray:
-    """The classes of the rows of `stream` without labels, int64 `[n]`: a stream of their own."""
+    """The classes of the rows of `stream` without labels, int64 `[n]`, drawn from a separate stream."""
     words = random_words(seed, step, 2**15 + stream, offset, n)[:, 0].astype(np.int64)
     return words * prior.classes >> 32
 

@@ -1,7 +1,7 @@
-"""The report: one HTML page from the results of all runs that holds everything it shows, and a twin in Markdown.
+"""The report: one self-contained HTML page with the results of all runs, and a twin in Markdown.
 
-This module has the numbers, made from `results.py`. `charts.py` has the geometry of the curves, `page_data.py` what the
-page computes from, and the folder `page/` the words, the looks and the scripts.
+This module computes the report's numbers and texts from `results.py`. `charts.py` has the geometry of the curves,
+`page_data.py` the data for the scripts, and the folder `page/` the templates, the style and the scripts.
 """
 
 import re
@@ -28,12 +28,12 @@ PAGE = Path(__file__).parent / "page"
 class Measure:
     """A row of the table."""
 
-    part: str  # of the metrics, without the suffix of a kind of codes
+    part: str  # in the metrics, without the suffix of a kind of codes
     key: str
     name: str
     better: str
     text: Callable[[float], str]
-    error: Callable[[float], float] = abs  # the less the better
+    error: Callable[[float], float] = abs  # lower is better
 
 
 MEASURES = [
@@ -52,7 +52,7 @@ MEASURES = [
     Measure("reconstruction", "mse", "Squared error per pixel", "lower", "{:.4f}".format),
 ]
 
-# Of a model compared with its reference.
+# The subject is a model, compared with its reference.
 CLAIMS = {
     "match": "Its codes are closer to the prior and have fewer gaps",
     "time": "It takes longer to train",
@@ -64,7 +64,7 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None)
     """The page, with the pictures of all runs.
 
     Args:
-        results: of every run.
+        results: the results of every run.
         images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
     """
     index, base64 = page_data(
@@ -91,15 +91,15 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None)
 
 
 def render_markdown(results: Results) -> str:
-    """The twin, which shows the files `<run>-scatter.png` and `<run>-manifold.png` beside it."""
+    """The Markdown twin, which shows the files `<run>-scatter.png` and `<run>-manifold.png` beside it."""
     return environment(autoescape=False).get_template("report.md.j2").render(content(results))
 
 
 def environment(autoescape: bool) -> Environment:
-    """Jinja's, for the templates in `page/`.
+    """Jinja's environment for the templates in `page/`.
 
-    In them, `source` gives a file's text as it is, `separator` what comes before an item of a list in words, and
-    `markdown` a text in which Markdown and HTML see no more than letters.
+    In them, `source` inserts a file unchanged, `separator` gives the text before an item of a list ("", ", " or
+    " and "), and `markdown` escapes a text for Markdown and HTML.
     """
     made = Environment(
         loader=FileSystemLoader(PAGE),
@@ -116,7 +116,7 @@ def environment(autoescape: bool) -> Environment:
 
 
 def content(results: Results) -> dict[str, Any]:
-    """What both templates tell."""
+    """The values for both templates."""
     kinds, floors = kinds_of_codes(results), floors_of(results)
     table = [table_row(measure, kinds, floors) for measure in MEASURES if measured(measure, kinds)]
     common, timing = timing_table(results.runs)
@@ -139,7 +139,7 @@ def content(results: Results) -> dict[str, Any]:
 
 
 def priors_of(results: Results) -> list[tuple[str, list[Model]]]:
-    """The priors in a few words, each with the models that have it."""
+    """The titles of the priors, each with the models that have it."""
     titles = dict.fromkeys(model.prior.title for model in results.models)
     return [(title, [model for model in results.models if model.prior.title == title]) for title in titles]
 
@@ -156,19 +156,19 @@ def comparisons(results: Results) -> list[dict[str, Any]]:
 
 
 def not_judged(results: Results) -> str:
-    """Why the claims judge no model."""
+    """Why there are no verdicts on claims."""
     alone = [model for model in results.models if model.recipe.kind.compared_with]
     if not alone:
-        return "none of these models is one that the claims are about"
+        return "the claims do not apply to these models"
     kind = alone[0].recipe.kind
     other = find_kind(kind.compared_with or "")
-    return f"the claims compare the {kind.title} with the {other.title}, which is not here"
+    return f"the claims compare the {kind.title} with the {other.title}, which is not among these models"
 
 
 def claim_entry(claim: str, found: dict[str, Any]) -> dict[str, Any]:
-    """The claim, the verdict, a note or none, and for each reason its result and what was compared.
+    """The claim, its verdict, a note (possibly empty), and for each reason its result and what was compared.
 
-    A reason of `aae.claims` ends in its result, such as `for` or `against`.
+    A reason of `aae.claims` ends with its result, such as `for` or `against`.
     """
     reasons = []
     for reason in found["reasons"]:
@@ -190,20 +190,20 @@ def settings(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def kinds_of_codes(results: Results) -> list[Codes]:
-    """The kinds of codes, those of a model side by side, the primary ones first."""
+    """The kinds of codes, model by model, the primary ones first."""
     return [
         Codes(model, kind) for model in results.models for kind in (model.recipe.aggregated, *model.recipe.other_codes)
     ]
 
 
 def codes_notes(results: Results) -> list[Codes]:
-    """The kinds of codes that need a word: of each kind of model with several."""
+    """The kinds of codes that need an explanation: those of models with several. Each kind of model counts once."""
     firsts = {model.recipe.kind: model.name for model in reversed(results.models)}
     return [each for each in kinds_of_codes(results) if each.kind.gloss and each.model.name in firsts.values()]
 
 
 def floors_of(results: Results) -> list[Floor]:
-    """The floors that differ, in the order of the models."""
+    """The distinct floors, in the order of the models."""
     found: list[Floor] = []
     for model in results.models:
         if model.floor not in [floor.parts for floor in found]:
@@ -212,7 +212,7 @@ def floors_of(results: Results) -> list[Floor]:
 
 
 def measured(measure: Measure, kinds: Sequence[Codes]) -> bool:
-    """Whether the runs' metrics have it; some are of codes of certain priors or sizes only."""
+    """Whether all runs have this measure; some measures need codes of certain priors or sizes."""
     return all(
         run.measured(measure.part + each.kind.suffix, measure.key) is not None
         for each in kinds
@@ -221,9 +221,9 @@ def measured(measure: Measure, kinds: Sequence[Codes]) -> bool:
 
 
 def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor]) -> dict[str, Any]:
-    """A cell for each kind of codes, and the floors where there are any; the best of several models is marked.
+    """One cell per kind of codes, and the floors if there are any; the best of several models is marked.
 
-    Codes that were trained for different priors are at a distance from different targets, so none of them is the best.
+    If models have different priors, their distances refer to different targets, so none of them is marked.
     """
     comparable = not measure.part.endswith("codes") or len({each.model.prior for each in kinds}) == 1
     cells = []
@@ -243,7 +243,7 @@ def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor])
 
 
 def table_cell(measure: Measure, values: Sequence[float]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds, as text, and the mean's error."""
+    """Mean and standard deviation over the seeds as text, and the mean's error."""
     text = measure.text(mean(values))
     if len(set(values)) > 1:
         text += f" ± {measure.text(stdev(values))}"
@@ -251,9 +251,9 @@ def table_cell(measure: Measure, values: Sequence[float]) -> dict[str, Any]:
 
 
 def answer(kinds: Sequence[Codes], table: Sequence[dict[str, Any]], results: Results) -> dict[str, Any]:
-    """What the report opens with: the distance and the reconstruction of each model's primary codes.
+    """The report's first paragraph: the distance and the reconstruction of each model's primary codes.
 
-    `new` are the models that are the first of their kind. `nearest` are those with the least distance, none where the
+    `new` marks the first model of each kind. `nearest` lists the models with the smallest distance; it is empty if the
     models have different priors.
     """
     distance, nats = (next(row for row in table if row["measure"].key == key) for key in ("sliced_wasserstein", "nats"))
@@ -273,7 +273,7 @@ def answer(kinds: Sequence[Codes], table: Sequence[dict[str, Any]], results: Res
 
 
 def timing_table(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What all runs' timing has in common, and a row a run of what differs or was timed."""
+    """What the timing of all runs has in common, and one row per run with what differs or was timed."""
     keys = list(dict.fromkeys(key for run in runs for key in run.timing))
     common = {
         key: runs[0].timing[key]
@@ -290,7 +290,7 @@ def timing_table(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, An
 
 
 def charts(results: Results) -> list[dict[str, Any]]:
-    """The page's charts: of the test images at epochs or snapshots, and of training at every epoch."""
+    """The page's charts: test images at epochs or snapshots, and training losses at every epoch."""
     kinds, floors = kinds_of_codes(results), floors_of(results)
 
     def of_codes(key: str) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def charts(results: Results) -> list[dict[str, Any]]:
         chart("Unevenness", "chi² per degree of freedom", **of_codes("chi2_per_dof"), log=True),
         chart(
             "Reconstruction of test images",
-            "nats per image, after training began",
+            "nats per image, from epoch 1",
             series("reconstruction", "nats", first_epoch=1),
         ),
         *loss_charts(results),
@@ -325,7 +325,7 @@ def charts(results: Results) -> list[dict[str, Any]]:
 
 
 def loss_charts(results: Results) -> list[dict[str, Any]]:
-    """The charts of training losses that the kinds of models declare; those with the same title are one."""
+    """The charts of training losses that the kinds of models declare; charts with the same title are merged."""
     declared: dict[str, list[tuple[Model, LossChart]]] = {}
     for model in results.models:
         for each in model.recipe.kind.loss_charts:

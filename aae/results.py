@@ -1,4 +1,4 @@
-"""What the report is made from: the results of every run, and the models that they are of."""
+"""The report's input: the results of every run, grouped by model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +22,9 @@ class Run:
     recipe: Recipe
     seed: int
     metrics: dict[str, Any]  # of the last snapshot
-    curves: list[dict[str, Any]]  # a row a snapshot
-    match: list[dict[str, Any]]  # a row an epoch
-    history: dict[str, Line]  # of each loss
+    curves: list[dict[str, Any]]  # one row per snapshot
+    match: list[dict[str, Any]]  # one row per epoch
+    history: dict[str, Line]  # loss -> its line
     timing: dict[str, Any]
     codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
     snapshots: Mapping[int, Path]  # epoch -> file
@@ -39,12 +39,12 @@ class Run:
         return int(self.curves[-1]["epoch"])
 
     def curve(self, column: str, first_epoch: int = 0) -> Line:
-        """A column of the rows an epoch, or where these lack it, of the rows a snapshot, from an epoch on."""
+        """A column of `match`, or of `curves` if `match` does not have it, from `first_epoch` on."""
         rows = self.match if column in self.match[0] else self.curves
         return [(row["epoch"], row[column]) for row in rows if row["epoch"] >= first_epoch]
 
     def measured(self, part: str, key: str) -> float | None:
-        """A measure of the last snapshot, if there is one; `part` is dotted."""
+        """A measure of the last snapshot, or None; `part` is a dotted name."""
         found = self.metrics
         for name in part.split("."):
             found = found.get(name, {})
@@ -53,20 +53,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the report tells."""
+    """Everything that the report shows."""
 
-    runs: list[Run]  # of each recipe the same seeds in the same order
+    runs: list[Run]  # each recipe has the same seeds in the same order
     code_size: int
-    class_names: Sequence[str]  # of the labels 0, 1, ...; none for data without labels
+    class_names: Sequence[str]  # of the labels 0, 1, ...; empty for data without labels
     cells: int  # per axis
     projections: int
     manifold_size: int
     manifold_range: float | Literal["auto"]
-    parameters: dict  # as in params.yaml, to be listed
-    floor: dict[str, dict]  # recipe -> `codes`, by measure mean, low and high between samples of its prior, and `train`
-    claims: dict[str, dict]  # recipe -> name of a claim -> verdict and reasons
+    parameters: dict[str, Any]  # as in params.yaml, for the list of parameters
+    floor: dict[str, dict[str, Any]]  # recipe -> `codes` (measure -> mean, low and high for prior samples) and `train`
+    claims: dict[str, dict[str, Any]]  # recipe -> claim -> verdict and reasons
     commit: str = "unknown"
-    files: list[str] = field(default_factory=list)  # with the numbers; paths in the repository
+    files: list[str] = field(default_factory=list)  # files with the numbers; paths in the repository
 
     @cached_property
     def models(self) -> list["Model"]:
@@ -111,24 +111,24 @@ class Model:
 
     @property
     def long_title(self) -> str:
-        """In words, with the title where that says more than the kind."""
+        """The kind in words, with the title if that says more than the kind."""
         kind = self.recipe.kind
         return kind.long_title if self.title == kind.title else f"{kind.long_title} ({self.title})"
 
     @property
     def style(self) -> str:
-        """The CSS class that gives its colour."""
+        """The CSS class of the model's colour."""
         return f"model-{self.place % COLOURS}"
 
     @property
     def encoded(self) -> str:
-        """What the pictures show of the encoder."""
+        """The name of the codes that the pictures show."""
         return self.recipe.pictured.title or "codes"
 
 
 @dataclass(frozen=True)
 class Codes:
-    """A kind of codes of a model: the primary ones are distributed as q(z)."""
+    """A kind of codes of a model. The primary codes are those distributed as q(z)."""
 
     model: Model
     kind: CodesKind
@@ -144,9 +144,9 @@ class Codes:
 
 @dataclass(frozen=True)
 class Floor:
-    """What the measures are between a prior and samples of it; models with the same floor share one.
+    """The measures of samples of a prior in place of codes. Models with the same floor share one.
 
-    `prior` says in a few words which it is, where there are several.
+    `prior` names the prior if there are several floors, and is empty otherwise.
     """
 
     prior: str

@@ -1,7 +1,7 @@
 """Values that change over the steps of a training: learning rates, weights of losses.
 
-A value is a number or a `Schedule`. It is a function of the step alone, so a training that goes on from a checkpoint
-has the same values as one that was never stopped.
+A value is a number or a `Schedule`. It depends only on the step, so a training that resumes from a checkpoint has the
+same values as one that was never interrupted.
 """
 
 from collections.abc import Callable
@@ -19,16 +19,16 @@ from aae.errors import InputError
 
 @dataclass(frozen=True)
 class Schedule:
-    """From `start`, at step 0, to `end`, which is reached after the fraction `until` of all steps and stays.
+    """Goes from `start` at step 0 to `end`, reaches it after the fraction `until` of all steps, and then stays there.
 
-    `linear` adds the same at every step, `exponential` multiplies by the same factor.
-    Raises InputError for an exponential schedule with an end that is 0.
+    `linear` adds a constant at every step, `exponential` multiplies by a constant factor.
+    Raises InputError for an exponential schedule with `start` or `end` equal to 0.
     """
 
     start: Annotated[float, Ge(0), Le(1e30), "value at step 0"]
     end: Annotated[float, Ge(0), Le(1e30), "value from `until` on"]
-    shape: Annotated[Literal["linear", "exponential"], "adds, or multiplies by, the same at every step"] = "linear"
-    until: Annotated[float, Gt(0), Le(1), "fraction of the steps after which `end` is reached"] = 1.0
+    shape: Annotated[Literal["linear", "exponential"], "adds, or multiplies by, a constant at every step"] = "linear"
+    until: Annotated[float, Gt(0), Le(1), "fraction of the steps after which the value is `end`"] = 1.0
 
     def __post_init__(self) -> None:
         if self.shape == "exponential" and not (self.start > 0 and self.end > 0):
@@ -37,12 +37,12 @@ class Schedule:
     def values(self, steps: int) -> np.ndarray:
         """The value at each of `steps` steps, float64 [steps], the same bits on every machine.
 
-        Powers are made of decimal numbers, because those of a C library differ from machine to machine.
+        Powers are computed with decimal numbers, because those of C libraries differ from machine to machine.
         """
         reached = max(1.0, self.until * steps)
         fraction = np.minimum(np.arange(steps) / reached, 1.0)
         if self.shape == "linear":
-            return self.start * (1 - fraction) + self.end * fraction  # both ends exactly, however far apart they are
+            return self.start * (1 - fraction) + self.end * fraction  # exact at both ends, however far apart they are
         with localcontext() as context:
             context.prec = 25
             logarithm = (Decimal(self.end) / Decimal(self.start)).ln()
@@ -52,10 +52,10 @@ class Schedule:
 def value_by_step(
     value: float | Schedule, steps: int, device: torch.device
 ) -> Callable[[int | Tensor], float | Tensor]:
-    """A function from the step to the value then, in a training of `steps` steps on `device`.
+    """A function from a step to its value, for a training of `steps` steps on `device`.
 
     A constant stays a number. A schedule's values are numbers on the CPU and tensors elsewhere, see `tensor_by_step`.
-    From step `steps` on, the value is the last one's.
+    From step `steps` on, the last value applies.
     """
     if not isinstance(value, Schedule):
         return lambda step: value
@@ -66,9 +66,9 @@ def value_by_step(
 
 
 def tensor_by_step(schedule: Schedule, steps: int, device: torch.device) -> Callable[[int | Tensor], Tensor]:
-    """A function from the step, an int or an int64 tensor [] on `device`, to the value then, float32 [] on `device`.
+    """A function from a step, an int or an int64 tensor [] on `device`, to its value, float32 [] on `device`.
 
-    Nothing waits for the device, and a CUDA graph that was captured with the step as a tensor follows the schedule.
+    Nothing waits for the device. A CUDA graph that was captured with the step as a tensor follows the schedule.
     """
     table = torch.from_numpy(schedule.values(steps)).float().to(device)
 

@@ -1,7 +1,7 @@
-"""What a user may set of a model: types with their limits, which `params.yaml` is validated by.
+"""The settings of models: types with limits, against which `params.yaml` is validated.
 
-Settings are frozen dataclasses. A field's type may be `Annotated` with limits of `annotated_types` and with a string,
-which describes it. A field may hold other settings, or one of several kinds of settings that differ in `kind`.
+Settings are frozen dataclasses. A field's type may be `Annotated` with limits from `annotated_types` and with a string
+that describes the field. A field may hold other settings, or one of several kinds of settings that differ in `kind`.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ Scale = Annotated[float, Ge(0.001), Le(1000)]
 
 @dataclass(frozen=True)
 class AdamSettings:
-    """Of one Adam optimiser (Kingma & Ba, arXiv 1412.6980)."""
+    """Settings of one Adam optimiser (Kingma & Ba, arXiv 1412.6980)."""
 
     learning_rate: Annotated[Positive | Schedule, "step size: a number, or a schedule over the steps of the training"]
-    betas: Annotated[list[Beta], Len(2, 2), "decay of the first and second moment"]
+    betas: Annotated[list[Beta], Len(2, 2), "decay rates of the first and second moment"]
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class UniformSettings:
 
 @dataclass(frozen=True)
 class MixtureSettings:
-    kind: Annotated[Literal["mixture"], "a Gaussian for each class, on a circle"] = "mixture"
+    kind: Annotated[Literal["mixture"], "one Gaussian per class, on a circle"] = "mixture"
     radius: Annotated[Scale, "radius of the circle of centres"] = 1.4
     radial_std: Annotated[Scale, "standard deviation along the line through origin and centre"] = 0.5
-    tangential_std: Annotated[Scale, "standard deviation across it"] = 0.1
+    tangential_std: Annotated[Scale, "standard deviation across that line"] = 0.1
 
     def build(self, code_size: int, classes: int) -> Prior:
         return MixturePrior(classes, self.radius, self.radial_std, self.tangential_std)
@@ -60,7 +60,7 @@ class MixtureSettings:
 
 @dataclass(frozen=True)
 class SwissRollSettings:
-    kind: Annotated[Literal["swiss_roll"], "a spiral, a segment for each class"] = "swiss_roll"
+    kind: Annotated[Literal["swiss_roll"], "a spiral with one segment per class"] = "swiss_roll"
     radius: Annotated[Scale, "radius of the outer end"] = 3.0
     turns: Annotated[float, Ge(0.001), Le(1000), "turns from the origin to the outer end"] = 2.0
 

@@ -1,4 +1,4 @@
-"""Snapshots: a model's weights at an epoch, one safetensors file each, that say themselves what they hold.
+"""Snapshots: a model's weights at an epoch, in one self-describing safetensors file each.
 
 The header of a file holds one entry, `config`: the model's kind and sizes, the prior that it was trained for, the shape
 of its images and the names of the classes, as JSON. `config.json` beside the files holds the same.
@@ -22,8 +22,8 @@ from aae.priors import Prior, make_prior
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model was trained for: `image_shape` is height, width and channels; `class_names` are those of the labels
-    0, 1, ...
+    """What a model was trained for. `image_shape` is height, width and channels; `class_names` are the names of the
+    labels 0, 1, ...
     """
 
     prior: Prior
@@ -36,19 +36,19 @@ def save_snapshot(folder: Path, epoch: int, model: Autoencoder, metadata: Metada
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     config = to_config(model, metadata)
     path = folder / f"{epoch:03d}.safetensors"
-    # One entry, because safetensors writes several in an order that changes from call to call.
+    # A single entry, because safetensors writes several in an order that changes from call to call.
     write_whole(path, save(weights, {"config": json.dumps(config)}))
     write_whole(folder / "config.json", (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
     return path
 
 
 def load_snapshot(path: Path) -> Autoencoder:
-    """The model in the file `path`, on the CPU, in evaluation mode."""
+    """Loads the model in the file `path`, on the CPU, in evaluation mode; raises InputError if it cannot be read."""
     return load_with_metadata(path)[0]
 
 
 def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
-    """The model in the file `path`, as `load_snapshot` gives it, and what it was trained for."""
+    """Loads the model in the file `path` like `load_snapshot`, and what it was trained for."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -59,7 +59,7 @@ def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
             with torch.device("meta"):
                 model = find_kind(config["kind"])(**config["sizes"])
             if math.prod(metadata.image_shape) != model.pixels:
-                raise ValueError(f"images of shape {metadata.image_shape} have not the model's {model.pixels} pixels")
+                raise ValueError(f"the model has {model.pixels} pixels; images have the shape {metadata.image_shape}")
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, assign=True)  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = f"its config has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
@@ -68,7 +68,7 @@ def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
-    """epoch -> path of every snapshot in `folder`, by epoch."""
+    """epoch -> path of every snapshot in `folder`, in order of epoch; raises InputError if there is none."""
     paths = {int(path.stem): path for path in Path(folder).glob("*.safetensors") if path.stem.isdigit()}
     if not paths:
         raise InputError(f"{folder}: no snapshots (needed 000.safetensors and later); `dvc repro` makes them")
@@ -76,7 +76,7 @@ def list_snapshots(folder: Path) -> dict[int, Path]:
 
 
 def to_config(model: Autoencoder, metadata: Metadata) -> dict[str, Any]:
-    """What JSON holds of the model and its metadata."""
+    """The model's kind, sizes and metadata, for JSON."""
     return {
         "kind": kind_name(type(model)),
         "sizes": model.sizes,
@@ -87,7 +87,7 @@ def to_config(model: Autoencoder, metadata: Metadata) -> dict[str, Any]:
 
 
 def from_config(config: dict[str, Any]) -> Metadata:
-    """The metadata in what `to_config` made. Raises KeyError, TypeError or ValueError for anything else."""
+    """The metadata in a result of `to_config`. Raises KeyError, TypeError or ValueError for anything else."""
     height, width, channels = map(int, config["image_shape"])
     names = tuple(map(str, config["class_names"]))
     return Metadata(make_prior(**config["prior"]), (height, width, channels), names)

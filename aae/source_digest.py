@@ -1,4 +1,4 @@
-"""A digest of the native extension's sources: setup.py embeds it in the build, and the pipeline compares."""
+"""A digest of the native extension's sources. setup.py embeds it in the build, and the pipeline compares it."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From the numbers of every run to those of a model: over the last third of the epochs, and over the seeds."""
+"""Summarises the numbers of all runs of a model: over the last third of the epochs, and over the seeds."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from typing import Any
 
 from aae.models import Recipe
 
-Row = dict[str, Any]  # of a table: column -> a number or None, "epoch" among them
+Row = dict[str, Any]  # of a table: column -> a number or None; one column is "epoch"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What was measured of one run. What has no suffix here is of the codes that are distributed as q(z)."""
+    """The measures of one run. Methods without a suffix refer to the codes that are distributed as q(z)."""
 
     recipe: Recipe
     seed: int
-    match: list[Row]  # a row an epoch
-    curves: list[Row]  # a row a snapshot
+    match: list[Row]  # one row per epoch
+    curves: list[Row]  # one row per snapshot
 
     @property
     def suffix(self) -> str:
-        """Of `codes`, `reconstruction` and `labels` in the names of columns."""
+        """The suffix of `codes`, `reconstruction` and `labels` in the names of columns."""
         return self.recipe.kind.aggregated
 
     @cached_property
@@ -33,7 +33,7 @@ class RunResult:
 
     @property
     def final(self) -> Row:
-        """Of the last snapshot."""
+        """The row of the last snapshot."""
         return self.curves[-1]
 
     def final_of(self, measure: str) -> float:
@@ -41,11 +41,11 @@ class RunResult:
         return self.final[f"codes{self.suffix}.{measure}"]
 
     def values(self, measure: str) -> list[float]:
-        """The same measure in every epoch of the last third."""
+        """A measure in every epoch of the last third."""
         return [row[f"codes{self.suffix}.{measure}"] for row in self.last_third]
 
     def all_values(self, measure: str) -> list[float]:
-        """The same measure in every epoch, before training included."""
+        """A measure at every epoch, including epoch 0, before training."""
         return [row[f"codes{self.suffix}.{measure}"] for row in self.match]
 
     @cached_property
@@ -56,7 +56,7 @@ class RunResult:
 
     @property
     def snapshots(self) -> int:
-        """How many snapshots there are in the last third of the epochs."""
+        """The number of snapshots in the last third of the epochs."""
         return len(self.nats)
 
     @property
@@ -67,9 +67,9 @@ class RunResult:
 def last_third(match: Sequence[Row], curves: Sequence[Row]) -> dict[str, Any]:
     """Median, minimum and maximum of each measure over the last third of the epochs, nested as the metrics are.
 
-    `match` has a row an epoch and gives the measures of codes; `curves`, a row a snapshot, those of reconstruction.
-    `epochs` and `snapshots` say how many of each there were. Of e epochs of training, the last third are the last
-    e/3, rounded up.
+    `match` has one row per epoch and gives the measures of codes; `curves` has one row per snapshot and gives those of
+    reconstruction. `epochs` and `snapshots` are the numbers of rows used. The last third of e epochs are the last e/3,
+    rounded up.
     """
     epochs, snapshots = (rows_of_last_third(rows, match[-1]["epoch"]) for rows in (match, curves))
     result: dict[str, Any] = {"epochs": len(epochs), "snapshots": len(snapshots)}
@@ -91,9 +91,9 @@ def rows_of_last_third(rows: Sequence[Row], last_epoch: float) -> list[Row]:
 def first_match(run: RunResult, level: float) -> int | None:
     """The first epoch at which the match has been good for a tenth of the training; None if there is none.
 
-    That is: at which the sliced Wasserstein distance, median over the last tenth of all epochs (rounded up) up to this
-    one, is `level` or less. A single epoch says little, because an AAE's codes wander, and epoch 0 says nothing,
-    because the samples of an untrained VAE's q(z|x) are nearly the prior's.
+    At this epoch, the median of the sliced Wasserstein distance over a window that ends there is `level` or less. The
+    window is a tenth of all epochs, rounded up. A single epoch is unreliable, because an AAE's codes wander. Epoch 0
+    does not count, because the samples of an untrained VAE's q(z|x) nearly match the prior.
     """
     column = f"codes{run.suffix}.sliced_wasserstein"
     values = [row[column] for row in run.match[1:]]
@@ -105,10 +105,10 @@ def first_match(run: RunResult, level: float) -> int | None:
 def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict[str, Any]:
     """One model's numbers over its seeds, for the kind of codes with `suffix`.
 
-    - `final`: mean over the seeds, and `std` if there are several, of the last snapshot's measures of codes (those of
-      single axes left out), reconstruction and labels, and of the discriminator's accuracy.
-    - `last_third`: of the measures that every epoch has, the median over the last third of the epochs, mean over
-      the seeds, `std` of the seeds' medians, `min` and `max` of any epoch and seed.
+    - `final`: the last snapshot's measures of codes (without those of single axes), reconstruction and labels, and the
+      discriminator's accuracy; `mean` over the seeds, and `std` if there are several.
+    - `last_third`: the measures that every epoch has, over the last third of the epochs. `median` and `std` are the
+      mean and standard deviation over the seeds of each run's median; `min` and `max` are over all epochs and seeds.
     """
     parts = {f"{part}{suffix}": "" for part in ("codes", "reconstruction", "labels")}
     names = {}
@@ -135,12 +135,12 @@ def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict[str, Any]:
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, float]:
-    """Their `mean` and, of two or more, the standard deviation `std` (divisor one less than seeds)."""
+    """The `mean` of the values and, for two or more, their standard deviation `std` (divisor n - 1)."""
     return {"mean": mean(values)} | ({"std": stdev(values)} if len(values) > 1 else {})
 
 
 def flatten(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested metrics in one level, with the dotted names of `dvc metrics diff`: `codes.axis_0.ks`."""
+    """Flattens nested metrics to the dotted names of `dvc metrics diff`, such as `codes.axis_0.ks`."""
     flat: dict[str, Any] = {}
     for key, value in metrics.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}

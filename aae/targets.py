@@ -1,8 +1,8 @@
-"""The prior as the metrics see it: what codes are compared with, once for all snapshots of a run.
+"""The prior as the metrics use it: what codes are compared with, computed once for all snapshots of a run.
 
-Of the normal prior everything is known in closed form, and nothing of it is sampled. The other priors are
-stood for by samples of their own, always the same (stream EVALUATION, seed 0), so that a distance from them is the
-two-sample form of the exact one. A prior with classes is p(z) with all classes equally likely.
+The normal prior is used in closed form, without samples. Every other prior is represented by a fixed set of samples
+(stream EVALUATION, seed 0), so a distance from it is the two-sample form of the exact distance. In a prior with
+classes, all classes are equally likely.
 """
 
 from abc import ABC, abstractmethod
@@ -17,25 +17,25 @@ from aae.ops import Stream, sample_prior
 from aae.pairs import pair_means, self_pair_means
 from aae.priors import NormalPrior, Prior, UniformPrior
 
-# Steps of the stream EVALUATION: one for each thing that is drawn. `aae.floor` counts on from FLOOR and TRAIN_FLOOR.
+# Steps of the stream EVALUATION, one per purpose. `aae.floor` also uses the steps after FLOOR and TRAIN_FLOOR.
 POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE, PICTURE, TRAIN_SAMPLE = range(7)
 FLOOR, TRAIN_FLOOR = 1_000, 1_000_000
 
-SLICE_ROWS = 10  # samples of the prior for each code, in the sliced Wasserstein distance and Kolmogorov-Smirnov
-CELL_ROWS = 100  # samples of the prior for each code, and for each cell, to cut the cells by
+SLICE_ROWS = 10  # samples of the prior per code, for the sliced Wasserstein distance and Kolmogorov-Smirnov
+CELL_ROWS = 100  # samples of the prior per code, or per cell if there are more cells, for the cells' edges
 
 
 @dataclass(frozen=True)
 class Cells:
     """Cells of equal probability on one axis or two: `first` [rows - 1] cuts axis `axes[0]` into rows, and
-    `second` [rows, columns - 1] cuts each row on axis `axes[-1]` into columns of its own."""
+    `second` [rows, columns - 1] cuts each row separately into columns on axis `axes[-1]`."""
 
     axes: tuple[int, ...]
     first: np.ndarray
     second: np.ndarray
 
     def counts(self, codes: np.ndarray) -> np.ndarray:
-        """How many of `codes` [n, d] lie in each cell, int64 [rows * columns]."""
+        """The number of `codes` [n, d] in each cell, int64 [rows * columns]."""
         rows = np.searchsorted(self.first, codes[:, self.axes[0]], side="right")
         columns = (codes[:, self.axes[-1], None] >= self.second[rows]).sum(axis=1)
         row_count, column_count = self.second.shape[0], self.second.shape[1] + 1
@@ -45,14 +45,14 @@ class Cells:
 class Target(ABC):
     """A prior that `n` codes of dimension d are compared with. Arrays are float64.
 
-    - `directions` [k, d]: of the sliced Wasserstein distance.
-    - `slices` [k, n]: the prior projected on each direction, cut into n slices of equal probability, and the mean of
-      each slice; `means` and `squares` [k]: the mean and the mean square of the projected prior.
-    - `cells`: for codes of one dimension cells² intervals; else cells x cells cells on every pair of axes.
-    - `scale`: of the kernel of MMD, the mean squared distance of two samples of the prior.
-    - `self_distance`, `self_kernel`: means of |z - z'| and k(z, z') over independent samples z, z' of the prior. Where
-      n samples stand for the prior, `self_distance` is over all pairs of them, those of a sample with itself included,
-      as it is for the codes: the energy distance of two samples is then never negative.
+    - `directions` [k, d]: the directions of the sliced Wasserstein distance.
+    - `slices` [k, n]: the mean of each slice when the prior, projected on each direction, is cut into n slices of equal
+      probability; `means` and `squares` [k]: the mean and the mean square of the projected prior.
+    - `cells`: cells² intervals for one-dimensional codes, otherwise cells x cells cells on every pair of axes.
+    - `scale`: the scale of the MMD kernel, which is the mean squared distance of two samples of the prior.
+    - `self_distance`, `self_kernel`: means of |z - z'| and k(z, z') over independent samples z, z' of the prior. If n
+      samples represent the prior, `self_distance` is over all pairs of them, including those of a sample with itself.
+      The codes are treated likewise, so the energy distance of two samples is never negative.
     """
 
     n: int
@@ -75,7 +75,7 @@ class Target(ABC):
 
 
 def build_target(prior: Prior, n: int, *, cells: int, projections: int) -> Target:
-    """What `n` codes are compared with, with `cells` cells an axis and `projections` directions."""
+    """The target for `n` codes, with `cells` cells per axis and `projections` directions."""
     along = directions(prior.dim, projections)
     if isinstance(prior, NormalPrior):
         return NormalTarget(prior, n, cells, along)
@@ -110,9 +110,9 @@ class NormalTarget(Target):
     def kernel_potential(self, q: np.ndarray, variance: float = 1.0) -> np.ndarray:
         """The mean of k(x, z) over z ~ N(0, variance std² I), for q = |x|²/std² [n].
 
-        k = scale / (scale + r²) is the mixture ∫ exp(-t) exp(-t r²/scale) dt of Gaussians, whose means under a
-        normal distribution are known. The integral over t is a trapezoidal sum in log t, which is as good for codes
-        far away as for near ones: its error is below 1e-9.
+        k = scale / (scale + r²) is a mixture of Gaussians, ∫ exp(-t) exp(-t r²/scale) dt, whose means under a
+        normal distribution are known. The integral over t is a trapezoidal sum in log t. Its error is below 1e-9, for
+        distant codes as for near ones.
         """
         t = np.exp(np.arange(-26, 4, 0.4))
         weights = 0.4 * t * np.exp(-t)
@@ -122,7 +122,7 @@ class NormalTarget(Target):
 
 
 class SampledTarget(Target):
-    """A prior that is known by its samples."""
+    """A prior that is represented by samples."""
 
     def __init__(self, prior: Prior, n: int, cells: int, directions: np.ndarray):
         self.n, self.directions = n, directions
@@ -143,7 +143,7 @@ class SampledTarget(Target):
         return self_pair_means(self.sample[: self.n], self.scale, distinct=True)
 
     @property
-    def self_distance(self) -> float:  # type: ignore[override]  # computed when it is asked for
+    def self_distance(self) -> float:  # type: ignore[override]  # computed on first use
         return self.self_means[0] * (self.n - 1) / self.n
 
     @property
@@ -158,7 +158,7 @@ class SampledTarget(Target):
 
 
 def normal_cells(d: int, std: float, cells: int) -> list[Cells]:
-    """The squares between the `cells`-quantiles of N(0, std²) on each pair of axes."""
+    """The rectangles between the `cells`-quantiles of N(0, std²) on each pair of axes."""
     if d == 1:
         return [Cells((0,), std * norm.ppf(np.arange(1, cells**2) / cells**2), np.empty((cells**2, 0)))]
     edges = std * norm.ppf(np.arange(1, cells) / cells)
@@ -166,8 +166,8 @@ def normal_cells(d: int, std: float, cells: int) -> list[Cells]:
 
 
 def sampled_cells(sample: np.ndarray, cells: int) -> list[Cells]:
-    """Cells that hold equal parts of `sample` [m, d]: rows between the quantiles of the one axis, each cut into
-    columns at the quantiles of the other axis in that row. Axes of a prior need not be independent."""
+    """Cells with equal parts of `sample` [m, d]: rows between the quantiles of one axis, each cut into columns at the
+    quantiles of the other axis in that row, because the axes of a prior need not be independent."""
     d = sample.shape[1]
     if d == 1:
         return [Cells((0,), edges_between(np.sort(sample[:, 0]), cells**2), np.empty((cells**2, 0)))]
@@ -199,14 +199,15 @@ def directions(d: int, k: int) -> np.ndarray:
 
 
 def training_sample(images: int, n: int) -> np.ndarray:
-    """Which `n` of the training `images` are measured beside n test images, int64 [n] in ascending order.
+    """The indices of the `n` training images that are measured like n test images, int64 [n] in ascending order.
 
-    They are drawn without replacement, the same for every run: those with the smallest random numbers.
+    They are drawn without replacement, the same for every run: the images with the smallest random numbers. `images` is
+    the number of training images.
     """
     numbers = evaluation_sample(UniformPrior(1), images, 0, TRAIN_SAMPLE)[:, 0]
     return np.sort(np.argsort(numbers, kind="stable")[:n])
 
 
 def evaluation_sample(prior: Prior, n: int, seed: int, purpose: int) -> np.ndarray:
-    """`n` samples of `prior`, float64 [n, dim], of the stream EVALUATION; `purpose` is the step."""
+    """`n` samples of `prior`, float64 [n, dim], from the stream EVALUATION; `purpose` is the step."""
     return sample_prior(prior, n, seed=seed, step=purpose, stream=Stream.EVALUATION).double().numpy()

@@ -1,4 +1,4 @@
-"""A trained model to use: images to codes, codes to images, new images from the prior.
+"""Using a trained model: images to codes, codes to images, new images from the prior.
 
     import aae
 
@@ -6,8 +6,8 @@
     codes = model.encode(images)     # uint8 [n, 28, 28] to float32 [n, 2]
     images = model.decode(codes)     # float32 [n, 28, 28] in [0, 1]
 
-It computes on the CPU by the passes of training, so an image has the very code that training gave it. All arrays that
-come out are NumPy's. Bad input raises `aae.errors.InputError`, which is a ValueError.
+It runs on the CPU with the passes of training, so an image gets exactly the code that training gave it. All results are
+NumPy arrays. Bad input raises `aae.errors.InputError`, which is a ValueError.
 """
 
 from os import PathLike
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from aae.backprop_cpu import forward
 from aae.errors import InputError
+from aae.flops import layer_sizes
 from aae.models import Autoencoder, kind_name
 from aae.ops import Stream
 from aae.ops import sample_prior as draw_samples
@@ -27,14 +28,14 @@ from aae.snapshots import Metadata, list_snapshots, load_with_metadata
 
 
 class TrainedModel:
-    """A model with what it was trained for; `aae.load` makes it.
+    """A trained model and what it was trained for. `aae.load` returns it.
 
     Attributes:
         network: the model itself, a PyTorch module on the CPU, in evaluation mode.
         prior: the prior p(z) that the codes were matched to (`aae.priors`).
         image_shape: height, width and channels of an image.
         class_names: the names of the labels 0, 1, ...
-        code_size: the dimensions of a code.
+        code_size: the number of dimensions of a code.
     """
 
     def __init__(self, network: Autoencoder, metadata: Metadata):
@@ -54,27 +55,29 @@ class TrainedModel:
     def encode(self, images: Any) -> np.ndarray:
         """The codes of `images`, float32 [n, code_size].
 
-        `images` is a NumPy array or a tensor, uint8 or floating-point in [0, 1], of one of the shapes [n, height,
-        width, channels], [n, channels, height, width] (as PyTorch's loaders have it), [n, pixels] or, for one channel,
-        [n, height, width]. A uint8 image has the bits of training. A VAE's codes are the means of q(z|x).
+        `images` is a NumPy array or a tensor, uint8 or floating-point in [0, 1]. Its shape is [n, height, width,
+        channels], [n, channels, height, width] (as in PyTorch's loaders), [n, pixels] or, for one channel, [n, height,
+        width]. A uint8 image gets the same bits as in training. A VAE's codes are the means of q(z|x).
         """
         _, codes = self._outputs_and_codes(images)
         return codes.numpy()
 
     def decode(self, codes: Any) -> np.ndarray:
-        """The images of `codes`, numbers [n, code_size]: float32 in [0, 1], [n, height, width, channels], or
-        [n, height, width] for one channel.
+        """The images of `codes`, numbers [n, code_size].
+
+        They are float32 in [0, 1], [n, height, width, channels], or [n, height, width] for one channel.
         """
         return self._decode(self._checked_codes(codes))
 
     def reconstruct(self, images: Any) -> np.ndarray:
-        """`images`, encoded and decoded: of the forms that `encode` takes to those of `decode`."""
+        """`images`, encoded and decoded. It takes what `encode` takes and returns what `decode` returns."""
         outputs, codes = self._outputs_and_codes(images)
         return self._decode(codes, outputs)
 
     def interpolate(self, a: Any, b: Any, steps: int) -> np.ndarray:
-        """Images on the straight line from code `a` to code `b`, numbers [code_size]: as `decode` gives them, [steps,
-        ...]. The first is that of `a`, the last that of `b`; `steps` is 2 or more.
+        """Images on the straight line from code `a` to code `b`, numbers [code_size], in the form of `decode`.
+
+        There are `steps` images, at least 2. The first one is the image of `a`, the last one that of `b`.
         """
         return self.decode(self.line(a, b, steps))
 
@@ -89,9 +92,9 @@ class TrainedModel:
     # --- the prior ------------------------------------------------------------------------------------
 
     def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """`n` new images, decoded from samples of the prior: as `decode` gives them.
+        """`n` new images in the form of `decode`, decoded from samples of the prior.
 
-        The same seed gives the same codes on every machine, and more of them begin with the fewer.
+        The same seed gives the same codes on every machine. A larger `n` begins with the same codes as a smaller one.
         """
         return self.decode(self.sample_prior(n, seed))
 
@@ -106,24 +109,24 @@ class TrainedModel:
     # --- as a scikit-learn transformer ----------------------------------------------------------------
 
     def fit(self, images: Any, labels: Any = None) -> "TrainedModel":
-        """Returns the model as it is, because it is trained: scikit-learn's pipelines call this."""
+        """Returns the model unchanged, because it is already trained. scikit-learn's pipelines call this."""
         return self
 
     def transform(self, images: Any) -> np.ndarray:
-        """`encode`, under the name that scikit-learn and UMAP have for it."""
+        """`encode`, under the name that scikit-learn and UMAP use."""
         return self.encode(images)
 
     def inverse_transform(self, codes: Any) -> np.ndarray:
-        """`decode`, as scikit-learn and UMAP have it: float32 in [0, 1], a row of pixels per image, [n, pixels]."""
+        """`decode`, under the name that scikit-learn and UMAP use: float32 [n, pixels] in [0, 1]."""
         return self.decode(codes).reshape(-1, self.network.pixels)
 
     # --- inside ---------------------------------------------------------------------------------------
 
     def _outputs_and_codes(self, images: Any) -> tuple[Tensor, Tensor]:
-        """The encoder's outputs [n, outputs] and the codes [n, code_size] in them."""
+        """The encoder's outputs [n, outputs] and the codes [n, code_size] from them."""
         inputs = self._inputs(images)
         if not len(inputs):
-            return torch.empty(0, self.network.encoder[-1].out_features), torch.empty(0, self.code_size)
+            return torch.empty(0, layer_sizes(self.network.encoder)[-1]), torch.empty(0, self.code_size)
         outputs = forward(self.network.encoder, inputs, sparse_inputs=True)
         return outputs, self.network.pictured_codes(outputs).contiguous()
 
@@ -135,7 +138,7 @@ class TrainedModel:
         return logits.sigmoid().numpy().reshape(-1, *shape)
 
     def _inputs(self, images: Any) -> Tensor:
-        """`images` as the encoder takes them, float32 [n, pixels]."""
+        """`images` as inputs of the encoder, float32 [n, pixels]."""
         array = to_array(images, "images")
         height, width, channels = self.image_shape
         shapes = [(height, width, channels), (channels, height, width), (height * width * channels,)]
@@ -149,12 +152,12 @@ class TrainedModel:
             array = array.astype(np.float32) / 255
         elif not np.issubdtype(array.dtype, np.floating):
             raise InputError(f"images must be uint8 or floating-point in [0, 1]; found {array.dtype}")
-        elif array.size and not (array.min() >= 0 and array.max() <= 1):  # nor NaN
+        elif array.size and not (array.min() >= 0 and array.max() <= 1):  # also rejects NaN
             raise InputError(f"floating-point images must be in [0, 1]; found {array.min():g} to {array.max():g}")
         return torch.from_numpy(np.array(array.reshape(len(array), self.network.pixels), np.float32))
 
     def _checked_codes(self, codes: Any, name: str = "codes") -> Tensor:
-        """`codes` as the decoder takes them, float32 [n, code_size]."""
+        """`codes`, checked, as float32 [n, code_size]."""
         array = to_array(codes, name)
         if array.ndim != 2 or array.shape[1] != self.code_size:
             found = list(array.shape if name == "codes" else array.shape[1:])
@@ -169,7 +172,7 @@ def to_array(values: Any, name: str) -> np.ndarray:
     """`values`, an array, a tensor on any device or nested lists, as a NumPy array."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        if values.dtype is torch.bfloat16:  # which NumPy has not
+        if values.dtype is torch.bfloat16:  # NumPy has no bfloat16
             values = values.float()
     try:
         return np.asarray(values)

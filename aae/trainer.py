@@ -1,7 +1,7 @@
-"""What every training shares: what is trained, by name; epochs; and what an interrupted training resumes from.
+"""What all trainings share: the registry of what is trained, the epochs, and the state to resume from.
 
-A kind of model has a trainer of its own beside it, in `aae/kinds/`, which says what an iteration is. Every minibatch
-and every sample of an iteration is a function of (seed, stream, step), so an iteration needs nothing but its number.
+Each kind of model has its own trainer, in the same module in `aae/kinds/`, which defines an iteration. Every minibatch
+and every sample of an iteration is a function of (seed, stream, step), so an iteration depends only on its number.
 """
 
 import copy
@@ -23,32 +23,32 @@ from aae.settings import AdamSettings
 
 
 class Optimizer:
-    """Adam over one network with a learning rate that may follow a schedule."""
+    """Adam for one network, with a learning rate that may follow a schedule."""
 
     def __init__(self, adam: Any, learning_rate: Callable[[int | Tensor], float | Tensor]):
         self.adam, self.learning_rate = adam, learning_rate
 
     def update(self, step: int | Tensor, *passes: Any) -> None:
-        """Moves the network by the gradients of the last backward pass of each of `passes`, in iteration `step`."""
+        """Updates the network with the gradients of the last backward pass of each of `passes`, in iteration `step`."""
         self.adam.update(*passes, learning_rate=self.learning_rate(step))
 
 
 class Trainer(ABC):
     """One model on its device, its training images, and all that training changes.
 
-    A trainer registers what it trains: networks by the names that they have in the model, optimisers, averages of
-    weights, and whatever else an iteration leaves to the next. Snapshots hold the model's networks, those with an
-    average as the average.
+    A trainer registers what it trains: networks by their names in the model, optimisers, averages of weights, and any
+    other state that one iteration leaves for the next. Snapshots hold the model's networks, with averages in place of
+    weights where they exist.
 
     Args:
         model: on the device that trains.
         images: uint8 [N, pixels] on that device.
         seed: of the run.
         batch_size: images in a minibatch.
-        steps: iterations of the whole training, over which schedules run.
+        steps: iterations of the whole training; schedules run over them.
     """
 
-    losses: ClassVar[tuple[str, ...]]  # the names of what `iteration` returns
+    losses: ClassVar[tuple[str, ...]]  # the names of the losses that `iteration` returns
 
     def __init__(self, model: Autoencoder, images: Tensor, *, seed: int, batch_size: int, steps: int):
         self.model, self.images, self.seed = model, images, seed
@@ -56,14 +56,12 @@ class Trainer(ABC):
         self.passes = passes_on(images.device)
         self.networks: dict[str, Any] = {}  # Perceptrons
         self.optimizers: dict[str, Optimizer] = {}
-        self.averages: dict[str, Any] = {}  # of the weights of the network with the same name
-        self.tensors: dict[str, Tensor] = {}  # whatever else iterations change
+        self.averages: dict[str, Any] = {}  # network name -> the average of its weights
+        self.tensors: dict[str, Tensor] = {}  # other state that iterations change
         self.step = 0  # iterations done
-        self.totals = torch.zeros(
-            len(self.losses), device=images.device
-        )  # losses of the epoch, summed; read at its end
+        self.totals = torch.zeros(len(self.losses), device=images.device)  # sums of the epoch's losses, read at its end
 
-    # --- for the kinds of trainers --------------------------------------------------------------------
+    # --- for subclasses -------------------------------------------------------------------------------
 
     @abstractmethod
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
@@ -79,21 +77,21 @@ class Trainer(ABC):
         return self.networks[name]
 
     def add_optimizer(self, name: str, network: str, settings: AdamSettings) -> Optimizer:
-        """Registers an Adam, called `name`, over the registered `network`."""
+        """Registers an Adam optimiser called `name` for the registered `network`."""
         adam = self.passes.Adam(self.networks[network], settings.betas)
         self.optimizers[name] = Optimizer(adam, self.by_step(settings.learning_rate))
         return self.optimizers[name]
 
     def add_average(self, network: str, decay: float) -> Any:
-        """Registers the average of the weights of `network` over the iterations, which snapshots have in its place.
+        """Registers an average of the weights of `network` over the iterations; snapshots hold it in their place.
 
-        Its `update` takes the present weights in, with the weight 1 - `decay`.
+        Its `update` adds the present weights with the weight 1 - `decay`.
         """
         self.averages[network] = self.passes.Average(self.networks[network], decay)
         return self.averages[network]
 
     def add_tensor(self, name: str, tensor: Tensor) -> Tensor:
-        """Registers a tensor that iterations change, in place, and read again; returns it."""
+        """Registers a tensor that iterations change in place and read later; returns it."""
         self.tensors[name] = tensor
         return tensor
 
@@ -102,7 +100,7 @@ class Trainer(ABC):
         return value_by_step(value, self.steps, self.images.device)
 
     def new_minibatch(self, n: int) -> tuple[Tensor, Tensor]:
-        """What `draw` fills: `n` images, float32 [n, pixels], and their indices, int64 [n]."""
+        """Tensors for `draw` to fill: `n` images, float32 [n, pixels], and their indices, int64 [n]."""
         images = torch.empty(n, self.images.shape[1], device=self.images.device)
         return images, torch.empty(n, dtype=torch.int64, device=self.images.device)
 
@@ -110,15 +108,15 @@ class Trainer(ABC):
         """Fills `minibatch` with images drawn with replacement, and returns it."""
         return draw_minibatch(self.images, len(minibatch[0]), seed=self.seed, step=step, stream=stream, out=minibatch)
 
-    # --- for whoever trains ---------------------------------------------------------------------------
+    # --- for the training loop ------------------------------------------------------------------------
 
     def advance(self, most: int) -> None:
-        """Trains the next iteration, the first of `most` that may follow."""
+        """Trains the next iteration, a single one of the `most` that are allowed."""
         self.passes.add_losses(self.totals, self.iteration(self.step))
         self.step += 1
 
     def published(self) -> Autoencoder:
-        """The model as a snapshot holds it: itself, or a copy with the averages in place of the weights."""
+        """The model for a snapshot: the model itself, or a copy with averages in place of weights."""
         if not self.averages:
             return self.model
         model = copy.deepcopy(self.model)
@@ -136,7 +134,7 @@ class Trainer(ABC):
         return torch.cat([self.passes.Pass(encoder, len(part)).forward(part) for part in images.split(1000)])
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor that training changes, by name; not copies."""
+        """Every tensor that training changes, by name. They are not copies."""
         tensors = {"totals": self.totals} | self.tensors
         for kind, networks in (("", self.networks), (".average", self.averages)):
             for name, network in networks.items():
@@ -148,7 +146,7 @@ class Trainer(ABC):
         return tensors
 
     def restore(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Goes on as after `step` iterations, with the `tensors` of `state` at that time."""
+        """Resumes after `step` iterations, with the `tensors` of `state` at that time."""
         for name, tensor in self.state().items():
             tensor.copy_(tensors[name])
         for name, optimizer in self.optimizers.items():
@@ -156,7 +154,7 @@ class Trainer(ABC):
         self.step = step
 
     def diverged_networks(self) -> list[str]:
-        """The networks with a weight that is infinite or not a number."""
+        """The names of networks with a weight that is infinite or NaN."""
         return [
             name
             for name, network in self.networks.items()
@@ -174,10 +172,10 @@ def train_epoch(
     """Trains epoch `epoch` (counted from 1) of `iterations` iterations; returns the mean of each loss.
 
     It begins with iteration `trainer.step`, which is in the middle of the epoch if the trainer was restored there.
-    `advance(most)` trains iterations, `most` at most, and counts them in `trainer.step`: `trainer.advance`, which is
-    taken without it, a single one, and `GraphedIterations.advance` several. `after_iteration(step)` is called after
-    each advance, when `step` iterations of the training are done, or on a GPU queued.
-    Raises Diverged if a loss or a weight is not finite: training will not come back from there.
+    `advance(most)` trains at most `most` iterations and counts them in `trainer.step`. The default, `trainer.advance`,
+    trains one; `GraphedIterations.advance` trains several. `after_iteration(step)` is called after each advance, when
+    `step` iterations of the training are done (on a GPU: queued).
+    Raises Diverged if a loss or a weight is not finite, because training cannot recover from that.
     """
     if trainer.step == (epoch - 1) * iterations:
         trainer.totals.zero_()
@@ -195,13 +193,13 @@ def train_epoch(
 
 
 def passes_on(device: torch.device) -> ModuleType:
-    """Where the passes on `device` are: the native ones on the CPU, PyTorch's elsewhere."""
+    """The module with the passes for `device`: the native ones on the CPU, PyTorch's elsewhere."""
     return backprop_cpu if device.type == "cpu" else backprop
 
 
 def sparse_pays(images: Tensor) -> bool:
-    """Whether the first layer gains by leaving out the pixels that are 0: on the CPU, below a third of others.
+    """Whether skipping the pixels that are 0 speeds up the first layer: on the CPU, if less than a third are not 0.
 
-    The third is measured; the passes of other devices leave nothing out.
+    The limit of a third was measured. The passes of other devices skip nothing.
     """
     return images.is_cpu and images.count_nonzero().item() < images.numel() / 3

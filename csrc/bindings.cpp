@@ -1,6 +1,6 @@
-// The Python module aae_native. Arrays come as addresses and sizes, so the module needs no torch and serves
-// any version of it; aae/ops.py makes the arrays and checks every argument. Its parts are headers, because
-// compiling pybind11 takes longer than compiling them.
+// The Python module aae_native. Arrays are passed as addresses and sizes, so the module does not need torch and works
+// with any version of it. aae/ops.py creates the arrays and checks every argument. The other parts of the bindings are
+// headers, because compiling pybind11 takes longer than compiling them.
 #include "bindings.h"
 
 #include <pybind11/pybind11.h>
@@ -38,7 +38,7 @@ void check_labels(const char* op, uintptr_t labels, int64_t n, int32_t classes) 
                                   "), got " + std::to_string(label[i]) + " at " + std::to_string(i));
 }
 
-// Values of some ten microseconds' work: for less, no other thread waits for the interpreter's lock long enough.
+// This many values take about ten microseconds. For less work, releasing the interpreter's lock does not pay.
 constexpr int64_t kLong = 1 << 14;
 
 class ReleaseGilIfLong {

@@ -1,5 +1,5 @@
-// What the bindings share: arrays as addresses, and the checks that only addresses allow, on whichever
-// device. Everything else of the arguments is checked in aae/ops.py.
+// Helpers that the bindings share: arrays as addresses, and the checks that need addresses, on any device. aae/ops.py
+// checks everything else about the arguments.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ inline bool overlap(const Array& a, const Array& b) {
   return a.bytes > 0 && b.bytes > 0 && a.begin < b.begin + b.bytes && b.begin < a.begin + a.bytes;
 }
 
-// Throws where the first `written` of the arrays overlap each other or one of the rest.
+// Throws if one of the first `written` arrays overlaps any other array.
 inline void check_disjoint(const char* op, size_t written, std::initializer_list<Array> arrays) {
   for (const Array* a = arrays.begin(); a != arrays.begin() + written; ++a)
     for (const Array* b = a + 1; b != arrays.end(); ++b)

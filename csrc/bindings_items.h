@@ -1,5 +1,5 @@
-// The ops' work items in Python: <op>_cuda queues them on a GPU, where the module is built with CUDA, and
-// <op>_items runs them on the CPU, for the tests. Addresses are 0 for what is not there: labels, a late step.
+// The ops' work items in Python. <op>_cuda queues them on a GPU, if the module is built with CUDA. <op>_items runs them
+// on the CPU, for the tests. An address of 0 means that an optional argument (labels, late_step) is absent.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -56,7 +56,7 @@ aae::MinibatchItems draw_minibatch(uintptr_t images, int64_t n_images, int64_t p
           offset};
 }
 
-// As a GPU would with at most `blocks` blocks, but for the order of the threads, which here is a random one.
+// Runs the items as a GPU would with at most `blocks` blocks, but takes the threads in a random order.
 template <class Items>
 void run_on_cpu(const Items& items, int64_t blocks, uint64_t order) {
   std::vector<int64_t> threads(aae::kThreadsPerBlock * aae::blocks_for(items.count(), blocks));
@@ -78,7 +78,7 @@ void def_cuda(py::module_& m, const char* name, Items (*make)(Arguments...),
               void (*launch)(const Items&, const aae::CudaStream&)) {
   m.def(name, [make, launch](Arguments... arguments, int device, uintptr_t stream) {
     const Items items = make(arguments...);
-    // A launch waits while the queue is full, and what is to empty the queue may want the GIL.
+    // A launch blocks while the queue is full, and the work that empties the queue may need the GIL.
     py::gil_scoped_release release;
     launch(items, {device, at<void>(stream)});
   });

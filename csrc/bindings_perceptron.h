@@ -1,4 +1,4 @@
-// The classes of aae_native that aae/backprop_cpu.py uses. Arrays come as addresses, as in bindings.cpp.
+// The classes of aae_native that aae/backprop_cpu.py uses. Arrays are passed as addresses, as in bindings.cpp.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,6 +1,6 @@
-// The ops as work items: what GPU threads do, apart from how a GPU is told to. csrc/cuda/ launches them, and
-// bindings_items.h runs the same functions on the CPU, where the tests compare their bits with those of the
-// CPU kernels. The items of an op may run in any order, each exactly once.
+// The ops as work items: the work of GPU threads, without the launch. csrc/cuda/ launches the items. bindings_items.h
+// runs the same functions on the CPU, where the tests compare their bits with those of the CPU kernels. The items of an
+// op may run in any order, each exactly once.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace aae {
 
-// A draw whose step may become known only when the items run: where `late_step` is not null, the step is what
-// it points to then, so that a captured CUDA graph draws anew at each replay. Counters hold 48 bits of it.
+// A draw whose step may become known only when the items run. If `late_step` is not null, the items read the step from
+// it, so a captured CUDA graph draws new numbers at each replay. Counters hold 48 bits of the step.
 struct LateDraw : Draw {
   const int64_t* late_step;
 
@@ -27,7 +27,8 @@ AAE_HD bool is_aligned(const void* address, uintptr_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % bytes == 0;
 }
 
-// 16 bytes at once, at a multiple of 16: a GPU faults elsewhere, and the CPU is told to do so too.
+// Loads 16 bytes at once from an address that is a multiple of 16. A GPU faults at any other address, and the CPU
+// compiler is told to assume the alignment too.
 AAE_HD Four load_four(const float* from) {
 #if defined(__CUDA_ARCH__)
   const float4 four = __ldg(reinterpret_cast<const float4*>(from));
@@ -41,7 +42,7 @@ AAE_HD Four load_four(const float* from) {
 
 AAE_HD void store_four(float* to, const Four& four) {
 #if defined(__CUDA_ARCH__)
-  // The instruction itself, because the compiler takes an assignment apart into four stores.
+  // Inline assembly, because the compiler splits an assignment into four stores.
   asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "f"(four.x[0]),
                "f"(four.x[1]), "f"(four.x[2]), "f"(four.x[3])
                : "memory");
@@ -50,7 +51,7 @@ AAE_HD void store_four(float* to, const Four& four) {
 #endif
 }
 
-// Four pixels, which lie one after the other at a multiple of 4 bytes.
+// Four adjacent pixels at an address that is a multiple of 4.
 AAE_HD Four load_pixels(const uint8_t* from) {
 #if defined(__CUDA_ARCH__)
   const uchar4 v = __ldg(reinterpret_cast<const uchar4*>(from));
@@ -60,7 +61,7 @@ AAE_HD Four load_pixels(const uint8_t* from) {
 #endif
 }
 
-// Elements first to first + 3 of `from` [count] or `to` [count], those of them that there are.
+// Elements first to first + 3 of `from` [count] or `to` [count]. Indices outside the array are skipped.
 AAE_HD Four load_within(const float* from, int64_t first, int64_t count) {
   if (first + 4 <= count && is_aligned(from, 16)) return load_four(from + first);
   Four four{};
@@ -76,7 +77,7 @@ AAE_HD void store_within(float* to, int64_t first, int64_t count, const Four& fo
 
 AAE_HD int64_t fours(int64_t elements) { return elements / 4 + (elements % 4 != 0); }
 
-// An item is a counter.
+// One item per counter.
 struct PhiloxItems {
   const int64_t* counter;
   const int64_t* key;
@@ -99,7 +100,7 @@ struct PhiloxItems {
   }
 };
 
-// An item is four consecutive samples: a block of an element-wise prior, two rows of a row-wise one.
+// One item per four consecutive samples: one block of an element-wise prior or two rows of a row-wise prior.
 struct PriorItems {
   Prior prior;
   const int64_t* labels;  // [n], or null
@@ -110,7 +111,7 @@ struct PriorItems {
 
   AAE_HD int64_t elements() const { return n * prior.dim; }
   AAE_HD int64_t first() const { return offset * prior.dim; }
-  // The first item begins up to three samples early, where the first row does not begin a block.
+  // If the first row does not begin a block, the first item begins up to three samples before it.
   AAE_HD int64_t place(int64_t i) const { return 4 * i - first() % 4; }
 
   AAE_HD int64_t count() const { return n ? fours(first() % 4 + elements()) : 0; }
@@ -124,13 +125,13 @@ struct PriorItems {
   AAE_HD void operator()(int64_t i) const { store_within(out, place(i), elements(), samples(i)); }
 };
 
-// Items are, one after the other: fours of the codes; fours of the prior; and of the targets fours or, with
-// labels, a row's target and its one-hot columns.
+// The items, in this order: groups of four elements of the codes; groups of four elements of the prior; then groups of
+// four targets or, with labels, one row's target and one-hot columns per item.
 struct DiscriminatorBatchItems {
   const float* codes;     // [n_codes, dim]
   const int64_t* labels;  // [n_codes], or null
   int64_t n_codes;
-  PriorItems drawn;  // without `out`: its samples go to the batch
+  PriorItems drawn;  // its `out` is null: the samples go to the batch
   float* batch;      // [n_codes + drawn.n, dim], with labels [.., dim + classes]
   float* targets;    // [n_codes + drawn.n, 1]
 
@@ -155,7 +156,7 @@ struct DiscriminatorBatchItems {
  private:
   AAE_HD float target(int64_t row) const { return row < n_codes ? 0.0f : 1.0f; }
 
-  // Elements first to first + 3 of those that fill the batch's first columns from `first_row` on.
+  // Stores elements first to first + 3 of an array that fills the batch's first `dim` columns from `first_row` on.
   AAE_HD void store(int64_t first, int64_t elements, int64_t first_row, const Four& four) const {
     if (!labels) return store_within(batch + first_row * dim(), first, elements, four);
     for (int64_t lane = 0; lane < 4; ++lane) {
@@ -178,8 +179,8 @@ struct DiscriminatorBatchItems {
   }
 };
 
-// 128 consecutive items, the lanes of four warps, make a row: each takes every 128th pixel or four pixels. So
-// a small batch still spreads over a GPU, and a lane has few loads to wait for, one after the other.
+// 128 consecutive items (the lanes of four warps) make one row. Each item takes every 128th pixel or group of four
+// pixels. This spreads even a small batch over a GPU, and each lane waits for only a few loads in sequence.
 struct MinibatchItems {
   static constexpr int64_t kLanes = 128;
 
@@ -213,12 +214,12 @@ struct MinibatchItems {
 
 constexpr int64_t kThreadsPerBlock = 256;
 
-// As many blocks of threads as there is work for, at most `most`.
+// The number of thread blocks that have work, at most `most`.
 inline int64_t blocks_for(int64_t count, int64_t most) {
   return std::min(most, count / kThreadsPerBlock + (count % kThreadsPerBlock != 0));
 }
 
-// What one of all `threads` threads does.
+// Runs the share of one of `threads` threads.
 template <class Items>
 AAE_HD void run_share(Items items, int64_t thread, int64_t threads) {
   items.begin();

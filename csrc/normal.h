@@ -1,11 +1,11 @@
-// Two random words to two normals (Box & Muller, 1958), the same bits on every machine.
+// Turns two random words into two normals (Box & Muller, 1958), with the same bits on every machine.
 //
-// Only operations that IEEE 754 rounds correctly are used: add, subtract, multiply, divide, fma, sqrt and
-// conversions. No product feeds an addition except inside an explicit fma, so a compiler that contracts has
-// nothing to contract. The polynomials are minimax fits made for this file, their coefficients rounded to
-// float32 one after the other, lowest degree first, with the rest fitted again each time.
+// This file uses only operations that IEEE 754 rounds correctly: add, subtract, multiply, divide, fma, sqrt and
+// conversions. Every product that is added to something is part of an explicit fma, so a compiler finds nothing to
+// contract. The polynomials are minimax fits made for this file. Their coefficients were rounded to float32 one by one,
+// lowest degree first, and the remaining ones were fitted again each time.
 //
-// Largest errors against float64, measured over every float in [2^-33, 1) and every one of the 2^32 phases:
+// Largest errors against float64, measured over every float in [2^-33, 1) and all 2^32 phases:
 //
 //   log32          0.96 ulp
 //   its radius     0.98 ulp      sqrt(-2 log u), against float64 from the same u
@@ -41,7 +41,7 @@ AAE_HD float fma32(float a, float b, float c) {
 #endif
 }
 
-// An addition of products that no compiler may contract.
+// Adds two products. No compiler may contract this addition.
 AAE_HD float add32(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fadd_rn(a, b);
@@ -78,12 +78,12 @@ AAE_HD float float_of(int32_t bits) {
   return a;
 }
 
-// A word to a uniform in (0, 1]: at least 2^-33, and 1 for the 128 largest words.
+// A uniform number in (0, 1] from a word: at least 2^-33, and 1 for the 128 largest words.
 AAE_HD float uniform(uint32_t x) { return fma32(static_cast<float>(x), 0x1p-32f, 0x1p-33f); }
 
 // Natural logarithm of a positive normal float.
 AAE_HD float log32(float u) {
-  // u = m * 2^e with m in [2/3, 4/3), so that e = 0 near u = 1 and nothing cancels there.
+  // u = m * 2^e with m in [2/3, 4/3). Near u = 1, e is therefore 0 and nothing cancels.
   const int32_t shifted = (bits_of(u) - bits_of(0x1.555556p-1f)) & ~0x7fffff;
   const float f = float_of(bits_of(u) - shifted) - 1.0f;
   float p = -0x1.178644p-3f;
@@ -99,18 +99,18 @@ AAE_HD float log32(float u) {
   return fma32(static_cast<float>(shifted), 0x1.62e430p-24f, p);  // e ln 2
 }
 
-// A float, negated where `sign` is the highest bit and not 0. A minus would not do for zeros: compilers take it into
-// an fma, whose zero then has the other sign.
+// Negates a float if `sign` is the highest bit, and keeps it if `sign` is 0. A minus sign would be wrong for zeros:
+// compilers move it into an fma, and the resulting zero then has the other sign.
 AAE_HD float with_sign(float a, uint32_t sign) { return float_of(bits_of(a) ^ static_cast<int32_t>(sign)); }
 
-// Cosine and sine of an angle, but for one sign of both, which a factor of both may take on instead.
+// Cosine and sine of an angle, without their common sign. The caller may apply that sign to a common factor instead.
 struct Direction {
   float cos, sin;
   uint32_t sign;
 };
 
-// The angle 2 pi x / 2^32. The quadrants, the two highest bits of x + 2^29, are shifted out of the integer, so the
-// reduction is exact.
+// The direction at the angle 2 pi x / 2^32. The two highest bits of x + 2^29 are the quadrant. They are shifted out of
+// the integer, so the reduction is exact.
 AAE_HD Direction direction(uint32_t x) {
   const float t = static_cast<float>(static_cast<int32_t>(x << 2)) * 0x1p-32f;  // [-1/2, 1/2] of a quadrant
   const float z = t * t;
@@ -118,7 +118,7 @@ AAE_HD Direction direction(uint32_t x) {
   float s = -0x1.2da156p-8f;
   s = fma32(s, z, 0x1.465eeap-4f);
   s = fma32(s, z, -0x1.4abbbap-1f);
-  s = fma32(s, z, -0x1.a32c1cp-25f);  // carries the part of pi/2 that its float32 lacks
+  s = fma32(s, z, -0x1.a32c1cp-25f);  // includes the part of pi/2 that float32 cannot hold
   s = fma32(t, 0x1.921fb6p+0f, t * s);
 
   float c = 0x1.d4f7eep-11f;
@@ -139,7 +139,7 @@ AAE_HD Pair cos_sin_turn(uint32_t x) {
   return {with_sign(to.cos, to.sign), with_sign(to.sin, to.sign)};
 }
 
-// The two halves of Box-Muller, for loops that take one after the other.
+// The two halves of Box-Muller, for code that runs them in separate loops.
 AAE_HD float squared_radius(uint32_t x) { return -2.0f * log32(uniform(x)); }
 
 AAE_HD Pair on_circle(float squared_radius, uint32_t y, float std) {
@@ -148,7 +148,7 @@ AAE_HD Pair on_circle(float squared_radius, uint32_t y, float std) {
   return {radius * to.cos * std, radius * to.sin * std};
 }
 
-// Two words to two independent normals of standard deviation `std`.
+// Two independent normals of standard deviation `std` from two words.
 AAE_HD Pair box_muller(uint32_t x, uint32_t y, float std) { return on_circle(squared_radius(x), y, std); }
 
 }  // namespace aae

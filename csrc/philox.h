@@ -1,26 +1,26 @@
-// The counter-based generator behind every random number, and the contract that says which one is whose.
+// The counter-based generator behind every random number, and the contract that assigns counters to uses.
 //
-// A draw is a pure function of (seed, stream, step, index), so it is the same for any number of threads, any
-// vector width, any split of a batch, and after a resume.
+// A draw is a pure function of (seed, stream, step, index). It is therefore the same for any number of threads, any
+// vector width and any split of a batch, and after a resume.
 //
 //   key      k0 = seed low 32        k1 = seed high 32                                0 <= seed   < 2^63
 //   counter  c0 = index low 32       c1 = index high 32                               0 <= index  < 2^64
 //            c2 = step low 32        c3 = (step >> 32) | (stream << 16)               0 <= step   < 2^48
 //                                                                                     0 <= stream < 2^16
 //
-// Callers name streams below 2^15. Stream s + 2^15 draws the classes of the rows of stream s (priors.h), so that
-// what is drawn for different purposes has nothing in common.
+// Callers use streams below 2^15. Stream s + 2^15 draws the classes of the rows of stream s (priors.h), so draws for
+// different purposes never share a counter.
 //
-// `index` counts blocks of four 32-bit words within one (seed, stream, step). What an op makes of a block is
-// written with the op, in kernels.h. These bits are frozen: trained results depend on them.
+// `index` counts blocks of four 32-bit words within one (seed, stream, step). priors.h and minibatch.h define how the
+// ops use a block. These bits are frozen: trained results depend on them.
 //
 // Philox4x32-10: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
 #pragma once
 
 #include <cstdint>
 
-// What one thread or vector lane computes is shared by the CPU and CUDA compilers. Inlining is forced because
-// a function left out of line would miss the instruction set of the loop that calls it.
+// Marks functions of one thread or vector lane, which the CPU and CUDA compilers share. Inlining is forced, because a
+// function that is not inlined would not be compiled for the instruction set of the loop that calls it.
 #if defined(__CUDACC__)
 #define AAE_HD __host__ __device__ __forceinline__
 #else
@@ -33,7 +33,7 @@ struct Words {
   uint32_t x0, x1, x2, x3;
 };
 
-// Which of a run's random numbers: everything of the counter and key but the index.
+// Selects a sequence of a run's random numbers: everything in the counter and key except the index.
 struct Draw {
   uint64_t seed;
   uint64_t step;

@@ -1,17 +1,18 @@
-// The priors p(z): what each makes of its blocks of random words. Shared by CPU loops and CUDA threads, which
-// make four consecutive samples at a time. Only correctly rounded operations, for the reasons in normal.h.
+// The priors p(z): how each turns blocks of random words into samples. CPU loops and CUDA threads share these
+// functions. CUDA threads make four consecutive samples at a time. All operations are correctly rounded, for the
+// reasons in normal.h.
 //
 // Samples are float32 [rows, dim], flattened: row r, column c is element e = r * dim + c.
 //
 // Element-wise priors (normal, uniform; any dim): element e is lane e % 4 of block e / 4.
-//   normal      words (x0, x1) give lanes 0 and 1 by Box-Muller (cosine first), (x2, x3) lanes 2 and 3.
+//   normal      words (x0, x1) give lanes 0 and 1 by Box-Muller (cosine first), words (x2, x3) give lanes 2 and 3.
 //   uniform     word x_i gives lane i.
-// Row-wise priors (mixture, swiss_roll; dim = 2): row r is made of block r and of the row's class.
+// Row-wise priors (mixture, swiss_roll; dim = 2): row r is made from block r and the row's class.
 //   mixture     words (x0, x1) give the normals along and across the class's direction.
 //   swiss_roll  word x0 gives the position within the class's segment.
 //
-// A row's class is its label. Without labels it is drawn by block r of the stream kClassStreams + stream of the
-// same seed and step, so labels replace the classes and leave everything else of a row as it was.
+// A row's class is its label. Without labels, block r of the stream kClassStreams + stream of the same seed and step
+// draws it. Labels therefore replace only the class and change nothing else about a row.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +31,15 @@ struct Prior {
 
   float std;             // normal
   float bound;           // uniform: columns on [-bound, bound]
-  float radius;          // mixture: of the circle of centres; swiss_roll: at the outer end
+  float radius;          // mixture: the circle of centres; swiss_roll: the outer end
   float radial_std;      // mixture: along the line from the origin through the centre
   float tangential_std;  // mixture: across it
   float turns;           // swiss_roll
 };
 
-constexpr uint32_t kClassStreams = 1 << 15;  // where they begin: one for each stream that a caller may name
+constexpr uint32_t kClassStreams = 1 << 15;  // the first one: each stream that a caller may use has its own
 
-// The classes of the rows first_row, first_row + 1, ...: `classes` [rows], or null where they are drawn.
+// The classes of the rows first_row, first_row + 1, ...: `classes` [rows], or null if they are drawn.
 struct Labels {
   const int64_t* classes;
   uint64_t first_row;
@@ -60,7 +61,7 @@ AAE_HD int32_t class_of_row(const Draw& draw, uint64_t row, int32_t classes) {
   return class_of_word(philox4x32(class_draw(draw), row).x0, classes);
 }
 
-// A four may begin before the first labelled row or end after the last; those rows are never stored.
+// A group of four may begin before the first labelled row or end after the last. Such rows are never stored.
 AAE_HD int32_t class_of_row(const Draw& draw, uint64_t row, int32_t classes, const Labels& labels) {
   if (labels.classes == nullptr) return class_of_row(draw, row, classes);
   const uint64_t i = row - labels.first_row;
@@ -73,7 +74,7 @@ AAE_HD Four normal_four(const Words& w, float std) {
   return {{a.first, a.second, b.first, b.second}};
 }
 
-// The middle (x + 1/2) / 2^32 of the word's slice of [0, 1), stretched over [-bound, bound].
+// The middle (x + 1/2) / 2^32 of the word's slice of [0, 1), scaled to [-bound, bound].
 AAE_HD float symmetric_uniform(uint32_t x, float bound) {
   const int32_t centred = static_cast<int32_t>(x ^ 0x80000000u);
   return fma32(static_cast<float>(centred), bound * 0x1p-31f, bound * 0x1p-32f);
@@ -84,7 +85,7 @@ AAE_HD Four uniform_four(const Words& w, float bound) {
            symmetric_uniform(w.x3, bound)}};
 }
 
-// Normal about the class's place on a circle, at the angle 2 pi row_class / classes.
+// A normal sample around the class's centre on a circle, at the angle 2 pi row_class / classes.
 AAE_HD Pair mixture_row(const Prior& prior, const Words& w, int32_t row_class) {
   // 2^32 / classes, rounded up: an angle is off by less than row_class / 2^32 of a turn.
   const uint32_t turn = 0xffffffffu / static_cast<uint32_t>(prior.classes) + 1;
@@ -96,7 +97,8 @@ AAE_HD Pair mixture_row(const Prior& prior, const Words& w, int32_t row_class) {
           fma32(along, direction.second, across * direction.first)};
 }
 
-// radius * sqrt(u) at the angle 2 pi turns * sqrt(u), with u uniform on the class's 1 / classes of (0, 1].
+// radius * sqrt(u) at the angle 2 pi turns * sqrt(u), with u uniform on the class's segment of (0, 1], which is
+// 1 / classes long.
 AAE_HD Pair swiss_roll_row(const Prior& prior, const Words& w, int32_t row_class) {
   const float u = div32(static_cast<float>(row_class) + uniform(w.x0), static_cast<float>(prior.classes));
   const float s = sqrt32(u);

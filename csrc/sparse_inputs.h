@@ -1,6 +1,6 @@
-// Where the inputs of a layer are not 0. Four fifths of MNIST's pixels are 0, and half or more of what a ReLU gives.
+// The nonzero inputs of a layer. Four fifths of MNIST's pixels are 0, and half or more of a ReLU's outputs.
 //
-// A term that is 0 does not change a sum, so a layer gives the same bits whether it leaves such terms out or not.
+// A term that is 0 does not change a sum, so a layer gives the same bits whether it skips such terms or not.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,13 @@
 
 namespace aae {
 
-// The inputs x [rows, columns] of a layer, and for each block of rows a list of the columns in which one is not 0.
+// The inputs x [rows, columns] of a layer and, for each block of rows, a list of the columns with a nonzero element.
 struct SparseInputs {
-  // Takes other inputs. With `codes`, [rows, width], the blocks are of rows whose codes lie in similar directions; only
-  // the first two numbers of a code count.
+  // Replaces the inputs. With `codes` [rows, width], a block consists of rows whose codes lie in similar directions.
+  // Only the first two numbers of a code count.
   void find_columns(const float* x, int64_t rows, int64_t columns, int64_t block, const float* codes, int64_t width);
 
-  // Whether leaving the other columns out saves enough to pay for the lists.
+  // Whether skipping the other columns saves more time than the lists cost.
   bool few_columns_used() const;
 
   const float* x = nullptr;

@@ -1,4 +1,4 @@
-"""What every stage's command line shares."""
+"""The parts that the stages' command lines share."""
 
 import argparse
 from collections.abc import Callable
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from aae.errors import InputError, told_in_one_line
 
-if TYPE_CHECKING:  # the first stages must start where the native extension is missing, which these import
+if TYPE_CHECKING:  # these import the native extension, and the first stages must start without it
     from aae.models import Recipe
     from pipeline.params import Params
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Runs `main`; bad input, a file that the system refuses, or Ctrl-C ends it with one line and exit status 1."""
+    """Runs `main`. Bad input, a file system error or Ctrl-C ends it with one line and exit status 1."""
     with told_in_one_line():
         main()
 
 
 def run_arguments(params: "Params") -> tuple["Recipe", int]:
-    """The recipe and the seed of a run from `--model aae --seed 0`."""
+    """The recipe and the seed of a run, from arguments such as `--model aae --seed 0`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
@@ -29,14 +29,14 @@ def run_arguments(params: "Params") -> tuple["Recipe", int]:
 
 
 def model_argument(params: "Params") -> "Recipe":
-    """The recipe from `--model aae`."""
+    """The recipe, from arguments such as `--model aae`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
     return chosen_recipe(params, parser.parse_args().model)
 
 
 def chosen_recipe(params: "Params", name: str) -> "Recipe":
-    """The recipe called `name` on the command line."""
+    """The recipe that the command line calls `name`; raises InputError for another name."""
     if name not in params.models:
         raise InputError(f"--model: must be one of {', '.join(params.models)} (models in params.yaml); found {name}")
     return params.recipe(name)

@@ -1,6 +1,6 @@
-"""The scores of the last commits, of the working tree and of all experiments, below each other: `make compare`.
+"""`make compare`: a table with the scores of the last commits, the working tree and all experiments.
 
-It shows what `dvc exp show` knows, without the columns of parameters and dependencies, which fill several screens.
+It shows the scores of `dvc exp show` without the columns of parameters and dependencies, which fill several screens.
 """
 
 import argparse
@@ -19,7 +19,7 @@ FORMATS = {"distance": "{:.3f}", "worst": "{:.3f}", "nats": "{:.1f}", "knn": "{:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="scores of commits and experiments")
-    parser.add_argument("--commits", type=int, default=1, help="how many, the last first; one by default")
+    parser.add_argument("--commits", type=int, default=1, help="number of commits, newest first (1)")
     commits = parser.parse_args().commits
     if commits < 1:
         raise InputError(f"--commits: must be at least 1; found {commits}")
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def table(states: list[dict[str, Any]]) -> str:
-    """The text, from what `dvc exp show --json` says: the working tree, then commits, each with its experiments."""
+    """The table, from `dvc exp show --json`: the working tree, then commits, each with its experiments."""
     lines = [f"{'':22}" + "".join(f"{name:>10}" for name in FORMATS)]
     workspace, *commits = states
     lines += entry("working tree", workspace, of=commits[0] if commits else workspace)
@@ -46,7 +46,7 @@ def table(states: list[dict[str, Any]]) -> str:
 
 
 def entry(name: str, state: dict[str, Any], of: dict[str, Any]) -> list[str]:
-    """The lines of one state: its name, the parameters that differ from those of the commit `of`, a line a model."""
+    """The lines of one state: its name, the parameters that differ from the commit `of`, one line per model."""
     before, after = parameters(of), parameters(state)
     known = sorted(before | after) if before and after else []
     changes = [
@@ -68,7 +68,7 @@ def parameters(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def found(state: dict[str, Any], kind: str, file: str) -> dict[str, Any]:
-    """What a file of parameters or metrics holds in a state; nothing where it is missing or the experiment failed."""
+    """The content of a parameter or metrics file in a state; empty if it is missing or the experiment failed."""
     return (((state.get("data") or {}).get(kind) or {}).get(file) or {}).get("data") or {}
 
 

@@ -1,4 +1,4 @@
-"""Something to see in a minute: two epochs of the AAE, in a folder of their own, and where the report is: `make demo`.
+"""`make demo`: trains the AAE for two epochs in a separate folder and prints the path of the report, in a minute.
 
 The stages run one after the other in this process, without DVC, in `build/demo`. Nothing else in the checkout changes.
 """
@@ -32,7 +32,7 @@ STAGES = {
 
 
 def main() -> None:
-    load_params()  # whose mistakes are told in a line
+    load_params()  # reports a mistake in params.yaml in one line
     yaml = YAML()
     content = yaml.load(PARAMS)
     content.update(CHANGES)

@@ -1,7 +1,7 @@
-"""Stage `device`: what is to be known before any work, above all where trainings run on this machine.
+"""Stage `device`: checks the parameters and determines the device on which trainings run on this machine.
 
-`device: auto` means another device on another machine, so the parameter alone does not tell DVC's caches whose bits
-they hold. This stage runs whenever the pipeline does; trainings depend on what it writes. It is the first stage, so it
+`device: auto` may select another device on another machine, so DVC cannot tell from the parameter alone whether results
+are up to date. Therefore this stage always runs, and trainings depend on its output. It is the first stage, so it
 reports a mistake in `params.yaml` before any other stage runs or is skipped. It also removes the results of runs that
 `params.yaml` does not name.
 """
@@ -17,14 +17,14 @@ from pipeline.tables import write_json
 
 def main() -> None:
     check_extension()
-    # It is missing from a checkout where nobody ran `make env`, which the check says in a line; these import it.
+    # These imports need the extension. If `make env` has not run, the check above says so in one line.
     from aae.device import choose_device, describe_device
     from pipeline.leftovers import remove_leftovers
     from pipeline.params import load_params
 
     params = load_params()
     if not Path(params.data.path).exists():
-        raise InputError(f"{PARAMS}: data.path: there is no {params.data.path}")
+        raise InputError(f"{PARAMS}: data.path: no such file or folder: {params.data.path}")
     remove_leftovers(params)
     write_json(DEVICE, describe_device(choose_device(params.device, tell=print)))
 

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: one run on the test images in numbers, every snapshot in full and the codes of every epoch."""
+"""Stage `evaluate`: the metrics of one run, all of them for each snapshot and the match for every epoch."""
 
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -49,7 +49,7 @@ def main() -> None:
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
-    # Snapshots and epochs share the cores, one each: there are more of them than a product has work for threads.
+    # One thread per snapshot or epoch: there are many of them, and a single product is too small for several threads.
     torch.set_num_threads(1)
     take_share()
     with ThreadPoolExecutor(aae_native.get_threads()) as pool:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, pool: Executor) -> list[dict[str, Any]]:
-    """A row an epoch: the match of the codes that training left in `results/codes`; `model` is any of the run's."""
+    """One row per epoch: the match of the codes in `results/codes`. `model` may be any snapshot of the run."""
     path = CODES / f"{run}.npy"
     outputs = read_codes(path)
     needed = (target.n, model.encoder[-1].out_features)

@@ -1,4 +1,4 @@
-"""Stage `floor`: what the measures are between a model's prior and samples of it, as many as there are images."""
+"""Stage `floor`: the measures of prior samples in place of a model's codes, as many as there are images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def main() -> None:
         return {"rows": rows, "samples": samples, "codes": metrics(prior, target, samples)}
 
     of_test = floor(floor_metrics, len(data.test_images), settings.cells, settings.floor_samples)
-    # Samples of the size of the training set take longer and vary less.
+    # Samples as large as the training set take longer and vary less, so fewer are enough.
     samples = max(2, settings.floor_samples // 5)
     of_train = floor(train_floor_metrics, len(data.train_images), settings.train_cells, samples)
     write_record(FLOOR / f"{recipe.name}.json", of_test | {"train": of_train})

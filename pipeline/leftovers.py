@@ -1,11 +1,11 @@
-"""Results of runs that `params.yaml` does not name, which an earlier experiment left behind.
+"""Removes results that an earlier experiment left behind: those of runs that `params.yaml` does not name.
 
 The stages `summarize` and `report` depend on whole folders, because DVC cannot list the files of every run in the
 dependencies of one stage. A file of another run there would make them run again, with the same results. So stage
-`device` removes such files before the other stages look. DVC has them in its cache and restores them when `params.yaml`
+`device` removes such files before other stages start. DVC keeps them in its cache and restores them when `params.yaml`
 names the run again.
 
-`python -m pipeline.leftovers` does the same by itself.
+`python -m pipeline.leftovers` does only this.
 """
 
 import re
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def remove_leftovers(params: Params) -> None:
-    """Removes the results of all runs but those of `params`. What is not named as a run's results are stays."""
+    """Removes the results of all runs that `params` does not name. Other files stay."""
     runs = {run_name(model, seed) for model in params.models for seed in params.seeds}
     found = [path for folder in OF_RUNS for path in entries(folder, RUN) if path.stem not in runs]
     found += [path for path in entries(FLOOR, MODEL) if path.stem not in params.models]
@@ -36,11 +36,11 @@ def remove_leftovers(params: Params) -> None:
             path.unlink()
     if found:
         names = ", ".join(sorted({path.stem for path in found}))
-        print(f"removed the results of {names}: params.yaml does not name them (`dvc repro` restores what it names)")
+        print(f"removed the results of {names}: params.yaml does not name them (DVC's cache keeps them)")
 
 
-def entries(folder: Path, name: re.Pattern) -> list[Path]:
-    """What is in the folder under such a name, whatever its suffix."""
+def entries(folder: Path, name: re.Pattern[str]) -> list[Path]:
+    """The entries of `folder` whose name without suffix matches `name`."""
     return [path for path in folder.glob("*") if name.fullmatch(path.stem)]
 
 

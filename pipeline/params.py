@@ -1,6 +1,6 @@
-"""`params.yaml`: typed, validated, and refused in one line that names the key and what is allowed.
+"""Reads and validates `params.yaml`. An error is one line that names the key and what is allowed.
 
-`python -m pipeline.params` checks the file and writes `params.schema.json`, which editors complete from.
+`python -m pipeline.params` checks the file and writes `params.schema.json`, which editors use for completion.
 """
 
 import json
@@ -21,12 +21,12 @@ from pipeline.sections import Section, section_of, settings_of
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-KINDS: Any = Annotated[  # known when the modules of the kinds are
+KINDS: Any = Annotated[  # known only after the modules of the kinds are imported
     Union[tuple(section_of(find_kind(name).Settings, kind=name) for name in kind_names())],  # noqa: UP007
     Field(discriminator="kind"),
 ]
 
-AUTO_OR = {  # keys that may be `auto`, and what else
+AUTO_OR = {  # keys that may be `auto`, and their other values
     "threads": "an integer from 1 to 1024",
     "data.classes": "an integer from 1 to 256",
     "render.manifold_range": "a number greater than 0, at most 1e30",
@@ -37,16 +37,16 @@ class Data(Section):
     path: Annotated[str, Field(min_length=1, description="folder of IDX files, .npz file, or folder of images")]
     classes: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=1, le=256)],
-        Field(description="how many classes there must be; auto: as many as the data has"),
+        Field(description="required number of classes; auto: as many as the data has"),
     ]
     test_fraction: Annotated[
-        float, Field(gt=0, lt=1, description="of a folder of images without a test set: what becomes one")
+        float, Field(gt=0, lt=1, description="test set's fraction of a folder of images that has none")
     ]
     grey: Annotated[bool, Field(description="colour images become grey")]
 
 
 class Evaluation(Section):
-    cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells an axis")]
+    cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells per axis")]
     train_cells: Annotated[int, Field(ge=2, le=300, description="the same for the codes of all training images")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
     floor_samples: Annotated[int, Field(ge=2, description="samples of the prior that the floor is computed from")]
@@ -54,7 +54,7 @@ class Evaluation(Section):
 
 
 class Render(Section):
-    manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images a side of the manifold")]
+    manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images per side of the manifold")]
     manifold_range: Annotated[
         Literal["auto"] | Positive,
         Field(description="the manifold spans [-range, range] on both axes; auto: as far as the prior's bulk"),
@@ -62,53 +62,53 @@ class Render(Section):
 
 
 class Params(Section):
-    """All of `params.yaml`. What is no field is a section of a model, which `recipe` gives."""
+    """All of `params.yaml`. Keys that are not fields are sections of models; `recipe` returns them."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, KINDS] = Field(init=False)
 
     models: Annotated[
         list[Name],
-        Field(min_length=1, description="the sections that are trained", json_schema_extra={"uniqueItems": True}),
+        Field(min_length=1, description="the sections to train", json_schema_extra={"uniqueItems": True}),
     ]
     epochs: Annotated[Count, Field(description="passes of floor(training images / batch_size) iterations")]
     snapshot_every: Annotated[Count, Field(description="epochs between snapshots")]
     seeds: Annotated[
         list[Seed],
-        Field(min_length=1, description="one run of each model a seed", json_schema_extra={"uniqueItems": True}),
+        Field(min_length=1, description="one run of each model per seed", json_schema_extra={"uniqueItems": True}),
     ]
     batch_size: Annotated[
         int,
-        Field(ge=2, multiple_of=2, description="images a minibatch; half of it in the discriminator step"),
+        Field(ge=2, multiple_of=2, description="images per minibatch; half as many in the discriminator step"),
     ]
     code_size: Annotated[int, Field(ge=1, le=256, description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
     precision: Annotated[
-        Literal["float32", "tf32", "bfloat16"], Field(description="of matrix products; on a CPU float32 alone")
+        Literal["float32", "tf32", "bfloat16"], Field(description="precision of matrix products; only float32 on a CPU")
     ]
-    deterministic: Annotated[bool, Field(description="the same bits from the same GPU; a CPU's are always the same")]
-    cuda_graph: Annotated[bool, Field(description="on a GPU, iterations run as CUDA graphs and not one by one")]
+    deterministic: Annotated[bool, Field(description="the same bits from the same GPU (a CPU always gives the same)")]
+    cuda_graph: Annotated[bool, Field(description="on a GPU, iterations run as CUDA graphs instead of one by one")]
     threads: Annotated[
         Literal["auto"] | Annotated[int, Field(ge=1, le=1024)],
-        Field(description="of the training on the CPU; they do not change its results"),
+        Field(description="threads of the training on the CPU; they do not change its results"),
     ]
     data: Data
     evaluation: Evaluation
     render: Render
 
     def recipe(self, name: str) -> Recipe:
-        """The model `name` of `models`: its kind and its settings."""
+        """The recipe `name`: its kind and its settings."""
         section = getattr(self, name)
         return Recipe(name, find_kind(section.kind), settings_of(section, name))
 
     @property
     def recipes(self) -> list[Recipe]:
-        """All of `models`, in order."""
+        """The recipes of all `models`, in order."""
         return [self.recipe(name) for name in self.models]
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """The validated content of `path`; raises InputError with one line for the first thing wrong."""
+    """The validated content of `path`; raises InputError, one line, for the first error."""
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -123,7 +123,7 @@ def load_params(path: Path = PARAMS) -> Params:
         try:
             params = Params.model_validate(content)
         except ValidationError as error:
-            # A misspelt key is both unknown and missing: the first says more.
+            # A misspelt key is both unknown and missing. The message about the unknown key says more.
             errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
             raise InputError(describe(errors[0], content)) from None
         check_agreement(params)
@@ -133,7 +133,7 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def check_names(content: dict[str, Any]) -> None:
-    """Raises InputError for a key at top level that is neither a parameter nor a section of a model."""
+    """Raises InputError for a top-level key that is neither a parameter nor a section of a model."""
     for key, value in content.items():
         near = get_close_matches(str(key), Params.model_fields, n=1)
         if key in Params.model_fields or (isinstance(value, dict) and ("kind" in value or not near)):
@@ -144,12 +144,12 @@ def check_names(content: dict[str, Any]) -> None:
 
 
 def check_agreement(params: Params) -> None:
-    """Raises InputError for values that are each allowed and do not agree."""
+    """Raises InputError for values that are each allowed but contradict each other."""
     known = params.model_extra or {}
     sections = ", ".join(known)
     for name in params.models:
         if name not in known:
-            raise InputError(f"models: no section {name}; there are: {sections}")
+            raise InputError(f"models: no section {name}; sections: {sections}")
     for key in ("seeds", "models"):
         values = getattr(params, key)
         if repeated := {value for value in values if values.count(value) > 1}:
@@ -163,7 +163,7 @@ def check_agreement(params: Params) -> None:
 
 
 def check_results_names(recipes: list[Recipe]) -> None:
-    """Raises InputError for a model whose name stands for something else in results/summary.json."""
+    """Raises InputError for a model whose name has another meaning in results/summary.json."""
     taken = {"claims", "result"} | {f"{recipe.name}_{kind.name}" for recipe in recipes for kind in recipe.other_codes}
     for recipe in recipes:
         if recipe.name in taken:
@@ -171,7 +171,7 @@ def check_results_names(recipes: list[Recipe]) -> None:
 
 
 def describe(error: Mapping[str, Any], content: dict[str, Any]) -> str:
-    """One line for one of pydantic's errors: the key, what is allowed, what was found."""
+    """Describes one of pydantic's errors in one line: the key, what is allowed, what was found."""
     path = path_in(content, error)
     key = ".".join(map(str, path))
     if error["type"] == "missing":
@@ -185,14 +185,14 @@ def describe(error: Mapping[str, Any], content: dict[str, Any]) -> str:
         near = get_close_matches(str(path[-1]), allowed, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
-    if key in AUTO_OR:  # pydantic speaks of each alternative by itself
+    if key in AUTO_OR:  # pydantic reports each alternative separately
         return f"{key}: input should be 'auto' or {AUTO_OR[key]}; found {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{key}: {message}; found {error['input']!r}"
 
 
 def path_in(content: dict[str, Any], error: Mapping[str, Any]) -> list[str | int]:
-    """The error's place in `content`, without the alternatives that pydantic names on the way."""
+    """The error's path in `content`, without the alternatives that pydantic adds to it."""
     place: Any = content
     path: list[str | int] = []
     for part in error["loc"]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DATA = Path("data/prepared")
-SCRATCH = Path("scratch")  # what interrupted trainings go on from; not tracked
+SCRATCH = Path("scratch")  # checkpoints of interrupted trainings; not tracked
 DEVICE = Path("results/device.json")
 SNAPSHOTS = Path("results/snapshots")
 CODES = Path("results/codes")
@@ -20,9 +20,9 @@ SCORES = Path("results/scores.json")
 FIGURES = Path("results/figures")
 PLOTS = Path("results/plots")
 REPORT = Path("report")
-DIST = Path("dist")  # what `make release` writes; not tracked
+DIST = Path("dist")  # the output of `make release`; not tracked
 
 
 def run_name(model: str, seed: int) -> str:
-    """The folder or file stem of a run, for example `aae-0`."""
+    """The name of a run's folder or the stem of its files, for example `aae-0`."""
     return f"{model}-{seed}"

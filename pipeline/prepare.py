@@ -1,7 +1,7 @@
-"""Stage `prepare`: the raw data, checked, as uint8 arrays.
+"""Stage `prepare`: checks the raw data and writes it as uint8 arrays.
 
-It needs no native extension itself. But it is the first stage of every fresh checkout, so this is where a missing one
-is told in a line: what imports the extension is imported after the check.
+It may be the first command in a fresh checkout, so it reports a missing native extension in one line. It therefore
+imports modules that need the extension only after the check.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ def main() -> None:
     counts = f"{len(dataset.train_images)} training and {len(dataset.test_images)} test images"
     print(f"{counts} of {described(dataset.shape)}, {dataset.classes or 'no'} classes")
     if not dataset.classes:
-        print("no labels: the accuracies of telling them from codes, and the colours by class, are left out")
+        print("no labels: label accuracies and colours by class are left out")
 
 
 if __name__ == "__main__":

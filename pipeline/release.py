@@ -1,6 +1,6 @@
-"""The weights of the last snapshots in one archive, to be published or sent: `make release`.
+"""`make release`: packs the last snapshots into one archive for publication.
 
-`dist/aae-weights-<commit>.tar.gz` has a folder with the same name. In it are a folder for each run with its last
+`dist/aae-weights-<commit>.tar.gz` holds a folder with the same name. It contains one folder per run with its last
 snapshot and its `config.json`, `params.yaml`, `results/scores.json`, and `SHA256SUMS`, which `sha256sum -c` checks. The
 same weights and commit give the same bytes.
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def packed(folder: str, files: dict[str, bytes]) -> bytes:
-    """A .tar.gz of `files`, in order of name, without times and owners."""
+    """A .tar.gz of `files`, sorted by name, without times and owners."""
     content = io.BytesIO()
     with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
         for name, each in sorted(files.items()):

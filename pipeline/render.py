@@ -1,4 +1,4 @@
-"""Stage `render`: every snapshot of one run in two pictures, and an animation of them all."""
+"""Stage `render`: two pictures per snapshot of one run, and an animation of all of them."""
 
 import numpy as np
 import torch
@@ -46,21 +46,25 @@ def main() -> None:
     for epoch, model in models.items():
         subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images"
         subtitle += ", coloured by label" if data.classes else ""
-        heading = {"title": f"{recipe.title} encoder", "subtitle": subtitle, "epoch": epoch}
-        scatters.append(scatter(codes[epoch], labels, view, class_names=data.class_names, **heading))
-        scatters[-1].save(folder / f"scatter-{epoch:03d}.png")
+        title = f"{recipe.title} encoder"
+        picture = scatter(
+            codes[epoch], labels, view, class_names=data.class_names, title=title, subtitle=subtitle, epoch=epoch
+        )
+        scatters.append(picture)
+        picture.save(folder / f"scatter-{epoch:03d}.png")
 
         decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy()
         decoded = decoded.reshape(*shape, *data.picture_shape)
         subtitle = f"images decoded from a grid of {len(grid):,} codes"
-        heading = {"title": f"{recipe.title} decoder", "subtitle": subtitle, "epoch": epoch}
-        manifolds.append(manifold(decoded, view, reach, **heading))
-        manifolds[-1].save(folder / f"manifold-{epoch:03d}.png")
+        title = f"{recipe.title} decoder"
+        picture = manifold(decoded, view, reach, title=title, subtitle=subtitle, epoch=epoch)
+        manifolds.append(picture)
+        picture.save(folder / f"manifold-{epoch:03d}.png")
     animation(scatters, manifolds, folder / "animation.gif")
 
 
 def shown(prior: Prior) -> float | np.ndarray:
-    """The prior as the pictures show it, see `View.of`: a normal one's std, or 4,000 samples, always the same."""
+    """The prior for `View.of`: the standard deviation of a normal prior, or a fixed set of 4,000 samples."""
     if isinstance(prior, NormalPrior):
         return prior.std
     return sample_prior(prior, 4000, seed=0, step=PICTURE, stream=Stream.EVALUATION).double().numpy()

@@ -1,4 +1,4 @@
-"""Stage `report`: the results of all runs on one page, and its twin in Markdown."""
+"""Stage `report`: one page with the results of all runs, and its twin in Markdown."""
 
 import shutil
 import subprocess
@@ -53,7 +53,7 @@ def main() -> None:
     )
     page = render_page(results, data.test_images, data.test_labels)
 
-    shutil.rmtree(REPORT, ignore_errors=True)  # pictures of other seeds
+    shutil.rmtree(REPORT, ignore_errors=True)  # may hold pictures of other seeds
     REPORT.mkdir(parents=True)
     (REPORT / "index.html").write_text(page, encoding="utf-8")
     (REPORT / "report.md").write_text(render_markdown(results), encoding="utf-8")
@@ -70,7 +70,7 @@ def listed(params: Params) -> dict[str, Any]:
 
 
 def load_run(recipe: Recipe, seed: int) -> Run:
-    """What the other stages left of the run of `recipe` with `seed`."""
+    """The results that the other stages wrote for the run of `recipe` with `seed`."""
     run = run_name(recipe.name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
     last = max(snapshots)
@@ -89,7 +89,7 @@ def load_run(recipe: Recipe, seed: int) -> Run:
 
 
 def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """loss -> (epoch, value) from DVCLive's files."""
+    """loss -> points (epoch, value), from DVCLive's files."""
     paths = sorted(folder.glob("plots/metrics/*.tsv"))
     if not paths:
         raise InputError(f"{folder}: no history; `dvc repro` makes it")
@@ -97,7 +97,7 @@ def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def commit() -> str:
-    """The commit that is checked out, and whether the code or the parameters are others; unknown without git."""
+    """The checked-out commit, and whether the code or the parameters differ from it; `unknown` without git."""
     try:
         git: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], **git).stdout.strip()
@@ -109,7 +109,7 @@ def commit() -> str:
 
 
 def files(models: list[str], runs: list[str]) -> list[str]:
-    """The files with the numbers. The report names them and has no links to them: it may be anywhere by then."""
+    """The files with the numbers. The report names but does not link them, because it may be moved elsewhere."""
     paths = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
     for run in runs:
         paths += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]

@@ -1,9 +1,9 @@
-"""`dvc repro` with runs side by side, which is what `make repro` does.
+"""`make repro`: `dvc repro` with several runs at a time.
 
-DVC makes one stage after another. Runs do not need each other, and two trainings on a core each are done sooner than
-one after the other on both. So the stages of each run are a `dvc repro` of their own, as many at a time as there are
-cores; DVC's locks allow for that. The floor, which needs no run, takes its turn among them. What is left is for one
-more `dvc repro`.
+DVC runs one stage after another. Runs do not depend on each other, and two trainings with one core each finish sooner
+than one after the other on both cores. So a separate `dvc repro` computes the stages of each run, as many at a time as
+there are cores; DVC's locks permit this. The floor does not depend on a run and is computed among them. A last
+`dvc repro` computes the rest.
 """
 
 import argparse
@@ -26,20 +26,20 @@ from pipeline.params import load_params
 from pipeline.paths import run_name
 
 DVC = (sys.executable, "-m", "dvc")
-OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # stages but `device`
+OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # all stages except `device`
 interrupted = Event()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="`dvc repro` with runs side by side")
-    parser.add_argument("--jobs", type=int, help="how many at a time; one a core by default, and one alone on a GPU")
+    parser = argparse.ArgumentParser(description="`dvc repro` with several runs at a time")
+    parser.add_argument("--jobs", type=int, help="runs at a time (one per core; a single one on a GPU)")
     jobs = parser.parse_args().jobs
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: must be at least 1; found {jobs}")
     params = load_params()
-    # Ctrl-C tells what runs, too, and trainings answer with a checkpoint and a line; then nothing else is begun.
+    # Ctrl-C also reaches the running processes. Trainings then write a checkpoint and one line. Nothing else starts.
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    repro("device")  # which runs always, so that the status of the others tells whether they would do anything
+    repro("device")  # always runs; afterwards the status of the others shows whether they need to run
     if subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
         repro("prepare")
         check_extension()
@@ -57,21 +57,21 @@ def main() -> None:
 
 
 def repro(*arguments: str, **environment: str) -> None:
-    """`dvc repro`, which says itself what is wrong; its failure is this program's."""
+    """Runs `dvc repro`. If it fails, it has reported the error, and this program fails, too."""
     command = [*DVC, "--wait-for-lock", "repro", *arguments]
     if interrupted.is_set() or subprocess.run(command, env=os.environ | environment).returncode:
         sys.exit(1)
 
 
 def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
-    """`jobs` of the lists of stages at a time, each list in its order; their processes share the cores equally.
+    """Runs `jobs` of the lists of stages at a time, each list in order; their processes share the cores equally.
 
-    When fewer lists are left than `jobs`, they take the cores of those that are done. A training does so only after its
-    first epochs, by which it is timed: all runs begin with the same number of threads.
+    When fewer than `jobs` lists remain, they take over the cores of finished ones. A training does so only after the
+    first epochs, which are timed, so all runs are timed with the same number of threads.
     """
-    from pipeline.threads import THREADS_FILE  # brings the extension
+    from pipeline.threads import THREADS_FILE  # imports the extension
 
-    places = SimpleQueue()  # lines of the terminal, one for each job's progress bar
+    places: SimpleQueue[int] = SimpleQueue()  # lines of the terminal, one per job, for progress bars
     for place in range(jobs):
         places.put(place)
     left, lock, users_own = len(targets), Lock(), "OMP_NUM_THREADS" in os.environ
@@ -96,14 +96,14 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
         file.write_text(share())
         done = [pool.submit(make, stages) for stages in targets]
     for future in done:
-        future.result()  # or its failure
+        future.result()  # raises if it failed
 
 
 def trains_on_gpu(device: str) -> bool:
-    """Whether a training has a GPU, which it fills better alone and is timed on."""
+    """Whether trainings run on a GPU. A single training uses it well, and a second one would disturb the timing."""
     if device == "cpu" or shutil.which("nvidia-smi") is None:
         return False
-    from aae.device import choose_device  # brings PyTorch, which takes seconds: only where the answer needs it
+    from aae.device import choose_device  # imports PyTorch, which takes seconds, so only if needed
 
     return choose_device(device).type == "cuda"
 

@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on from, and what interrupts it."""
+"""Interrupting a training, and the folder from which it resumes."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ USED = {
     "code_size",
     "precision",
     "deterministic",
-}  # beside the model's section
+}  # in addition to the model's section
 
 
 def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, device: torch.device) -> Path:
-    """The folder of run (name, seed) with these parameters, data, code and kind of machine."""
+    """The folder of run (name, seed) for these parameters, data, code and type of device."""
     parameters = params.model_dump(include=USED | {name})
     content = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     content.update(json.dumps(dataset.class_names).encode())
     for array in (dataset.train_images, dataset.train_labels, dataset.test_images):
         if array is not None:
-            content.update(hashlib.sha256(array).digest())
+            content.update(hashlib.sha256(array.data).digest())
     for path in sorted([*Path("aae").rglob("*.py"), *Path("pipeline").glob("*.py")]):
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
@@ -37,7 +37,7 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
 
 
 class Interruption:
-    """Turns Ctrl-C and a request to end into a flag, so that training stops between two iterations."""
+    """Turns Ctrl-C and a termination signal into a flag, so that training stops between two iterations."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,7 +1,7 @@
-"""From settings, the dataclasses of `aae.settings`, to sections of `params.yaml` that pydantic validates, and back.
+"""Converts settings (dataclasses as in `aae.settings`) to pydantic sections that validate `params.yaml`, and back.
 
-`aae` itself does without pydantic. A section requires every key that has no default, allows no other, and coerces no
-value.
+`aae` itself does not need pydantic. A section requires every key without a default, rejects unknown keys, and does not
+convert values.
 """
 
 import types
@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 @cache
 def section_of(settings: type, kind: str | None = None) -> type[Section]:
-    """The section for a dataclass of settings, with a key `kind` before its own where one is given."""
+    """The section for a dataclass of settings. If `kind` is given, a key `kind` comes before its own keys."""
     hints = get_type_hints(settings, include_extras=True)
     keys: dict[str, Any] = {} if kind is None else {"kind": (Literal[kind], Field(description="the kind of model"))}
     for field in fields(settings):
@@ -36,7 +36,7 @@ def section_of(settings: type, kind: str | None = None) -> type[Section]:
 
 
 def translated(hint: Any) -> Any:
-    """A field's type with sections in place of dataclasses, and with a description in place of a string."""
+    """A field's type with sections in place of dataclasses, and a description in place of a string."""
     if get_origin(hint) is Annotated:
         base, *limits = get_args(hint)
         limits = [Field(description=limit) if isinstance(limit, str) else limit for limit in limits]
@@ -53,7 +53,7 @@ def is_settings(hint: Any) -> bool:
 
 
 def value_or_section(value: Any, section: type[Section]) -> Any:
-    """A mapping is the section, anything else the value, so that a mistake is told in the words of one of them."""
+    """A mapping is read as the section, anything else as the value, so that an error message is about one of them."""
     options: Any = Annotated[value, Tag("value")] | Annotated[section, Tag("section")]
     return Annotated[options, Discriminator(lambda found: "section" if isinstance(found, dict | Section) else "value")]
 
@@ -70,9 +70,9 @@ def one_of(sections: list[type[Section]]) -> Any:
 
 
 def settings_of(value: Any, key: str) -> Any:
-    """The settings that a validated section holds, or any other value as it is.
+    """The settings in a validated section; any other value is returned unchanged.
 
-    Raises InputError, which begins with `key`, for values that a dataclass refuses.
+    Raises InputError, which begins with `key`, for values that a dataclass rejects.
     """
     if not isinstance(value, Section):
         return value

@@ -1,4 +1,4 @@
-"""Stage `summarize`: all runs together, the verdicts on the post's claims, scores, and tables for `dvc plots`."""
+"""Stage `summarize`: a summary of all runs, the verdicts on the post's claims, scores, and tables for `dvc plots`."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ PLOTTED_CURVES = {
     "knn_accuracy": "labels{}.knn_accuracy",
     "probe_accuracy": "labels{}.probe_accuracy",
 }
-# name -> place in the summary of a model; what `dvc exp show` and `make compare` show of it
+# score -> path in a model's summary; `dvc exp show` and `make compare` show the scores
 SCORED = {
     "distance": ("final", "sliced_wasserstein", "mean"),
     "worst": ("last_third", "sliced_wasserstein", "max"),
@@ -69,25 +69,27 @@ def main() -> None:
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
-            priors = tuple(each.prior(params.code_size, data.classes) for each in (recipe, reference))
-            why = distances_not_comparable(*both, priors, level)
+            prior, reference_prior = (each.prior(params.code_size, data.classes) for each in (recipe, reference))
+            why = distances_not_comparable(*both, (prior, reference_prior), level)
             claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
-            timing_of = {"flops_per_epoch": flops, "seconds_per_epoch": seconds, "match_level": level}
-            time_claims[name] = {"time": time_claim(*both, **timing_of, not_comparable=why)}
+            time = time_claim(
+                *both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level, not_comparable=why
+            )
+            time_claims[name] = {"time": time}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
     write_json(SCORES, {name: scores(summary[name]) for name in recipes})
     write_plots(runs, floor)
 
 
-def scores(summary: dict) -> dict[str, float]:
-    """The few numbers of a model that experiments are compared by; without labels there are fewer."""
+def scores(summary: dict[str, Any]) -> dict[str, float]:
+    """A model's scores, with which experiments are compared. Some are missing without labels."""
     found = {name: summary[part].get(measure) for name, (part, measure, _) in SCORED.items()}
     return {name: found[name][key] for name, (*_, key) in SCORED.items() if found[name]}
 
 
 def load_run(recipe: Recipe, seed: int) -> RunResult:
-    """What was measured of the run of `recipe` with `seed`."""
+    """The measures of the run of `recipe` with `seed`."""
     run = run_name(recipe.name, seed)
     match, curves = read_csv(MATCH / f"{run}.csv"), read_csv(CURVES / f"{run}.csv")
     if match[-1]["epoch"] != curves[-1]["epoch"]:
@@ -99,14 +101,14 @@ def load_run(recipe: Recipe, seed: int) -> RunResult:
 
 
 def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: int) -> int:
-    """FLOPs of an epoch of training, see `aae.flops`."""
-    with torch.device("meta"):  # sizes alone, no weights
+    """FLOPs per epoch of training, see `aae.flops`."""
+    with torch.device("meta"):  # only the sizes matter, not the weights
         model = recipe.kind(**recipe.sizes(data.pixels, code_size, data.classes))
     return len(data.train_images) // batch_size * model.iteration_flops(recipe.settings, batch_size)
 
 
 def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any]]) -> None:
-    """Two tables in the long form, with a line's name in the column `run`: of every epoch, and of every snapshot."""
+    """Writes two tables in long form, one of every epoch and one of every snapshot; the column `run` names the line."""
     match, curves = [], []
     for of_model in runs.values():
         recipe = of_model[0].recipe
@@ -118,7 +120,7 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any
                     values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
                     match.append({"epoch": int(row["epoch"])} | name | values)
                 for row in run.curves:
-                    # Without labels in the data there are no accuracies; `dvc plots` needs their columns all the same.
+                    # Without labels there are no accuracies, but `dvc plots` needs their columns.
                     values = {key: row.get(column.format(kind.suffix)) for key, column in PLOTTED_CURVES.items()}
                     curves.append({"epoch": int(row["epoch"])} | name | values)
     floors = {f"prior of {of_model[0].recipe.title}": floor[name] for name, of_model in runs.items()}

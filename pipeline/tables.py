@@ -1,4 +1,4 @@
-"""JSON, CSV and NumPy files of results: how they are written, and read again."""
+"""Writing and reading the JSON, CSV and NumPy files of results."""
 
 import csv
 import json
@@ -18,17 +18,17 @@ def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def write_record(path: Path, content: dict) -> None:
-    """Writes `content`, rounded, as the one entry of a JSON array.
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content`, rounded, as the single entry of a JSON array.
 
-    DVC restores files that Git keeps from its cache only if they are declared as metrics or plots, and it makes a
-    column of `dvc exp show` of every number in a mapping. It passes over arrays.
+    DVC restores files that Git tracks only if they are declared as metrics or plots. `dvc exp show` makes a column of
+    every number in a mapping, but ignores arrays.
     """
     write_json(path, [content])
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes `rows`, rounded, under the keys of the first; None is an empty cell."""
+    """Writes `rows`, rounded; the keys of the first row are the header, and None is an empty cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
@@ -37,19 +37,19 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in the file, or in the array that `write_record` wrote."""
+    """The mapping in a file that `write_json` or `write_record` wrote."""
     content = json.loads(read(path))
     return content[0] if isinstance(content, list) else content
 
 
 def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, Any]]:
-    """The rows of a table of numbers; an empty cell is None."""
+    """The rows of a table of numbers. An empty cell becomes None."""
     rows = csv.DictReader(read(path).decode().splitlines(), delimiter=delimiter)
     return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
 
 
 def read_codes(path: Path) -> np.ndarray:
-    """What training left in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
+    """A file in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, EOFError, ValueError) as error:
@@ -64,7 +64,7 @@ def read(path: Path) -> bytes:
 
 
 def rounded(value: Any) -> Any:
-    """Every float in `value` to six significant digits, which is more than the measures are good for."""
+    """`value` with every float rounded to six significant digits, more than the measures' precision."""
     if isinstance(value, dict):
         return {key: rounded(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The share of the cores that a stage has while `pipeline.repro` makes runs side by side."""
+"""The share of the cores that a stage may use while `pipeline.repro` computes several runs at a time."""
 
 import contextlib
 import os
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import aae_native
 
-THREADS_FILE = "AAE_THREADS_FILE"  # environment variable: a file that holds the present share, a number of threads
+THREADS_FILE = "AAE_THREADS_FILE"  # environment variable: path of a file with the present share, a number of threads
 
 
 def take_share() -> None:
-    """Computes with the present share of the cores. It grows when other runs are done."""
+    """Sets the number of threads to the present share of the cores, which grows when other runs are done."""
     if path := os.environ.get(THREADS_FILE):
         with contextlib.suppress(OSError):  # the process that wrote it has ended
             aae_native.set_threads(int(Path(path).read_text()))

@@ -1,7 +1,7 @@
-"""What `make env` needs, checked before it downloads anything. What is missing is told in one line.
+"""Checks the requirements of `make env` before it downloads anything. One line reports what is missing.
 
-This runs with the Python that the environment is made from, before anything is installed. So it takes the standard
-library alone, and no syntax that an old Python refuses.
+This runs with the Python from which the environment is made, before anything is installed. So it uses only the standard
+library, and no syntax that an old Python rejects: types such as `str | None` are in quotes.
 """
 
 import os
@@ -15,18 +15,18 @@ OLDEST_PYTHON = (3, 11)
 PROGRAM = "#include <optional>\nint main() { return std::optional<int>(0).value(); }\n"  # C++17
 
 
-def main():
+def main() -> None:
     for problem in (python_problem, compiler_problem, cuda_problem):
         found = problem()
         if found:
             sys.exit("error: " + found)
 
 
-def python_problem():
-    """What is wrong with this Python, in a line; None if nothing is."""
+def python_problem() -> "str | None":
+    """One line about what is wrong with this Python, or None."""
     if sys.version_info < OLDEST_PYTHON:
         found = "{} is Python {}.{}".format(sys.executable, *sys.version_info[:2])
-        return f"Python 3.11 or later is needed; {found} (`make PYTHON=python3.12` takes another)"
+        return f"Python 3.11 or later is needed; {found} (`make PYTHON=python3.12` selects another)"
     try:
         import ensurepip
         import venv
@@ -39,8 +39,8 @@ def python_problem():
     return None
 
 
-def compiler_problem():
-    """What is wrong with the compilers that setuptools will use, in a line; None if nothing is."""
+def compiler_problem() -> "str | None":
+    """One line about what is wrong with the compilers that setuptools will use, or None."""
     for variable in ("CC", "CXX"):
         command = shlex.split(os.environ.get(variable) or sysconfig.get_config_var(variable) or "g++")
         check = ["-std=c++17", "-fsyntax-only", "-x", "c++", "-"]
@@ -48,15 +48,15 @@ def compiler_problem():
             done = subprocess.run(command + check, input=PROGRAM.encode(), capture_output=True)
         except OSError:
             hint = "install g++, or for clang set CC=clang and CXX=clang++"
-            return f"there is no C++ compiler: {command[0]} was not found ({hint})"
+            return f"no C++ compiler: {command[0]} was not found ({hint})"
         if done.returncode:
             said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[0]
             return "{} does not compile C++17; it says: {}".format(" ".join(command), said)
     return None
 
 
-def cuda_problem():
-    """What is wrong with AAE_CUDA, in a line; None if nothing is. setup.py says what it means."""
+def cuda_problem() -> "str | None":
+    """One line about what is wrong with AAE_CUDA, or None. setup.py explains the variable."""
     wanted = os.environ.get("AAE_CUDA", "auto")
     if wanted not in ("auto", "0", "1"):
         return "AAE_CUDA: must be auto, 0 or 1; found {}".format(wanted or "nothing")

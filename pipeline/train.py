@@ -1,4 +1,4 @@
-"""Stage `train`: one run, a (model, seed), from the prepared images to snapshots, history and timing."""
+"""Stage `train`: trains one run (a model and a seed); writes snapshots, history and timing."""
 
 import contextlib
 import io
@@ -32,7 +32,7 @@ from pipeline.resume import Interruption, scratch_folder
 from pipeline.tables import read_json, write_record
 from pipeline.threads import take_share
 
-TIMED_EPOCHS = 5  # at least so many have the threads that every run begins with, so that the times of models compare
+TIMED_EPOCHS = 5  # at least so many epochs keep the first number of threads, so that times of models compare
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     set_products(params, device)
     if params.threads != "auto":
         aae_native.set_threads(params.threads)
-    torch.set_num_threads(1)  # its threads would take the cores from the native passes, which are nearly all there is
+    torch.set_num_threads(1)  # more would take cores from the native passes, which do nearly all the work
     dataset = load_dataset(DATA)
     images = len(dataset.train_images)
     if images < params.batch_size:
@@ -56,9 +56,9 @@ def main() -> None:
     metadata = Metadata(recipe.prior(params.code_size, dataset.classes), dataset.shape, dataset.class_names)
     epochs = train(trainer, run, metadata, params, iterations, test_images, scratch)
     write_timing(run, params, device, iterations, epochs)
-    remove_checkpoints(scratch)  # first: none may be left once the snapshots that belong to it are gone
+    remove_checkpoints(scratch)  # before the rest: no checkpoint may outlive its snapshots
     shutil.rmtree(scratch)
-    with contextlib.suppress(OSError):  # interrupted trainings with other parameters go on another time
+    with contextlib.suppress(OSError):  # may hold interrupted trainings with other parameters
         scratch.parent.rmdir()
 
 
@@ -71,18 +71,18 @@ def train(
     test_images: torch.Tensor,
     scratch: Path,
 ) -> list[tuple[float, int]]:
-    """Trains all epochs, from where the checkpoints in `scratch` end; returns the seconds and the threads of each.
+    """Trains all epochs, starting from the last checkpoint in `scratch`; returns seconds and threads of each epoch.
 
-    Writes the run's snapshots, its history and the encoder's outputs for the test images at every epoch. All are kept
-    in `scratch` as well, because DVC removes a stage's outputs before it runs the stage again.
+    It writes the run's snapshots, its history and the encoder's outputs for the test images at every epoch. It also
+    keeps all of them in `scratch`, because DVC removes a stage's outputs before it runs the stage again.
     """
     history: list[dict[str, float]] = []
     epochs: list[tuple[float, int]] = []  # seconds, threads
-    spent = 0.0  # seconds in the present epoch before this process
+    spent = 0.0  # seconds that earlier processes spent on the present epoch
     if checkpoint := load_checkpoint(scratch):
         trainer.restore(checkpoint.step, checkpoint.tensors)
         history, epochs, spent = (checkpoint.notes[key] for key in ("history", "epochs", "spent"))
-        print(f"{run}: going on after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
+        print(f"{run}: resuming after iteration {trainer.step} (epoch {trainer.step / iterations:.2f})", flush=True)
     else:
         save_snapshot(scratch / "snapshots", 0, trainer.published(), metadata)
         save_outputs(scratch, 0, trainer, test_images)
@@ -104,7 +104,7 @@ def train(
         progress.update(step - progress.n)
         if interruption.requested:
             save(time.perf_counter() - start)
-            raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` goes on from there")
+            raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` resumes from there")
         if time.monotonic() - saved > 60:
             save(time.perf_counter() - start)
 
@@ -134,7 +134,7 @@ def train(
             if epoch % params.snapshot_every == 0 or epoch == params.epochs:
                 publish(save_snapshot(scratch / "snapshots", epoch, trainer.published(), metadata), run)
                 save(0.0)
-    (HISTORY / run / "metrics.json").unlink(missing_ok=True)  # DVCLive's, of what the tables' last rows say
+    (HISTORY / run / "metrics.json").unlink(missing_ok=True)  # DVCLive's copy of the tables' last rows
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
     np.save(CODES / f"{run}.npy", np.stack(outputs))
@@ -142,7 +142,7 @@ def train(
 
 
 def save_outputs(scratch: Path, epoch: int, trainer: Trainer, test_images: torch.Tensor) -> None:
-    """Keeps the encoder's outputs [test images, outputs] at `epoch`, float32, in the scratch folder."""
+    """Saves the encoder's outputs at `epoch`, float32 [test images, outputs], in the scratch folder."""
     content = io.BytesIO()
     np.save(content, trainer.encode(test_images).cpu().numpy())
     write_whole(scratch / "outputs" / f"{epoch:03d}.npy", content.getvalue())
@@ -157,12 +157,12 @@ def publish(snapshot: Path, run: str) -> None:
 
 
 def chosen_device() -> torch.device:
-    """The device that stage `device` found; raises InputError where training cannot run on it any more."""
+    """The device that stage `device` found; raises InputError if training can no longer run on it."""
     return choose_device(read_json(DEVICE)["device"])
 
 
 def set_products(params: Params, device: torch.device) -> None:
-    """Precision and determinism of the products that PyTorch makes; the CPU's native ones are float32 and both."""
+    """Sets precision and determinism of PyTorch's products. The CPU's native ones are float32 and deterministic."""
     if device.type == "cuda":
         backprop.set_products(params.precision, params.deterministic)
     elif params.precision != "float32":
@@ -185,7 +185,7 @@ def build_trainer(
 
 
 def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
-    """One row of the history."""
+    """Adds one row to the history."""
     live.step = epoch
     for key, value in losses.items():
         live.log_metric(key, value)
@@ -195,9 +195,9 @@ def log_epoch(live: Live, epoch: int, losses: dict[str, float]) -> None:
 def write_timing(
     run: str, params: Params, device: torch.device, iterations: int, epochs: list[tuple[float, int]]
 ) -> None:
-    """What differs from one repetition to the next, and the machine and the way that it was measured on.
+    """Writes the run's timing and a description of the machine and the settings.
 
-    The time of an epoch is that of the epochs with as many threads as the first one.
+    Seconds per epoch are the median over the epochs with as many threads as the first one.
     """
     on_gpu, threads = device.type == "cuda", epochs[0][1]
     timing = {

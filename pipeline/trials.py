@@ -1,7 +1,7 @@
 """`make trials`: the runs behind docs/recipe.md as DVC experiments, and their table and trade-off curve.
 
-docs/trials.yaml says what each trial changes. Every trial is an experiment of its own in a separate checkout, so the
-workspace stays as it is; `dvc exp show` lists them afterwards. A trial that has run before comes back from DVC's cache.
+docs/trials.yaml lists the changes of each trial. Every trial is a separate experiment in a separate checkout, so the
+workspace does not change; `dvc exp show` lists them afterwards. A trial that has run before comes from DVC's cache.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dvc.api
 import matplotlib
@@ -51,12 +52,12 @@ def main() -> None:
     trials = YAML(typ="safe").load(TRIALS)
     known = subprocess.run([*DVC, "exp", "list", "--name-only"], capture_output=True, text=True).stdout.split()
     if earlier := [name for name in trials if name in known]:
-        run_dvc("exp", "remove", "--quiet", *earlier)  # their names are wanted; what they computed stays in the cache
+        run_dvc("exp", "remove", "--quiet", *earlier)  # frees their names; their results stay in the cache
     for name, changes in trials.items():
         overrides = [f"models=[{MODEL}]", f"seeds={seeds}", *changes]
         settings = [argument for override in overrides for argument in ("-S", override)]
         run_dvc("exp", "run", "--quiet", "--queue", "--name", name, *settings, "evaluate")
-    # A training that has a core to itself is done sooner than two that share two.
+    # Two trainings with one core each finish sooner than one after the other on both cores.
     run_dvc("exp", "run", "--run-all", "--jobs", str(available_cores()), OMP_NUM_THREADS="1")
     rows = [row_of(name, seed) for name in trials for seed in seeds]
     write_csv(TABLE, rows)
@@ -64,20 +65,20 @@ def main() -> None:
 
 
 def run_dvc(*arguments: str, **environment: str) -> None:
-    """DVC, which says itself what is wrong; its failure is this program's."""
+    """Runs DVC. If it fails, it has reported the error, and this program fails, too."""
     if subprocess.run([*DVC, *arguments], env=os.environ | environment).returncode:
         sys.exit(1)
 
 
-def row_of(trial: str, seed: int) -> dict:
-    """The measures of a trial's last snapshot, under the names of `COLUMNS`."""
+def row_of(trial: str, seed: int) -> dict[str, Any]:
+    """The measures of a trial's last snapshot, with the names in `COLUMNS`."""
     path = METRICS / f"{run_name(MODEL, seed)}.json"
     try:
         content = dvc.api.read(str(path), rev=trial)
     except (RevError, FileMissingError, PathMissingError):
-        raise InputError(f"{path}: not in the experiment {trial}: it failed (`dvc queue logs {trial}`)") from None
+        raise InputError(f"{path}: missing in the experiment {trial}, which failed (`dvc queue logs {trial}`)") from None
     (metrics,) = json.loads(content)  # an array, as `write_record` writes it
-    row: dict = {"trial": trial, "seed": seed}
+    row: dict[str, Any] = {"trial": trial, "seed": seed}
     for column, keys in COLUMNS.items():
         value = metrics
         for key in keys:
@@ -86,8 +87,8 @@ def row_of(trial: str, seed: int) -> dict:
     return row
 
 
-def draw(rows: list[dict]) -> None:
-    """The trade-off: unevenness of the training images' codes against the test images' reconstruction."""
+def draw(rows: list[dict[str, Any]]) -> None:
+    """Draws the trade-off: unevenness of the training images' codes against reconstruction of the test images."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for row in rows:

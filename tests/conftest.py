@@ -1,4 +1,4 @@
-"""What all tests share: nothing in them depends on how fast the machine is."""
+"""Settings of all tests: no test depends on the speed of the machine."""
 
 import os
 
@@ -6,7 +6,7 @@ import aae_native
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Tests run side by side have one thread each: more than there are cores would wait for each other.
+# Parallel tests use one thread each, because more threads than cores would wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     aae_native.set_threads(1)

@@ -1,4 +1,4 @@
-"""docs/extending.md names files and names in them: all of them exist."""
+"""All files, and names in files, that docs/extending.md mentions exist."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ LINKS = sorted(set(re.findall(r"\[`([^`]+)`\]\(([^)]+)\)", " ".join(PAGE.read_te
 
 
 def names_in(path: Path) -> set[str]:
-    """What a module defines: functions, classes, their members, and names that are assigned."""
+    """The names that a module defines: functions, classes, their members, and assigned names."""
     names = set()
     module = ast.parse(path.read_text())
     for prefix, body in [

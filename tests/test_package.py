@@ -1,6 +1,7 @@
-"""The package from the sdist: built, installed where only its own dependencies are, and used."""
+"""The package is built from the sdist, installed with only its dependencies, and used."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,7 +22,7 @@ UV = Path(sys.executable).with_name("uv")
 
 
 def call(*command: str | Path, cwd: Path) -> str:
-    """Runs a command outside of this checkout; returns its standard output."""
+    """Runs a command outside this checkout; returns its standard output."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment |= {"AAE_CUDA": "0", "UV_OFFLINE": "1"}
     ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
@@ -38,7 +39,7 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
+    """A folder with the sdist and the wheel built from it."""
     folder = tmp_path_factory.mktemp("package")
     for name in tracked():
         if not name.startswith(("data/", "results/", "docs/")):
@@ -53,7 +54,7 @@ def dist(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(dist, tmp_path_factory) -> Path:
-    """The `bin` folder of an environment with the wheel and its dependencies, which are linked from this one."""
+    """The `bin` folder of an environment with the wheel. Its dependencies are links to this environment's."""
     folder = tmp_path_factory.mktemp("environment")
     call(UV, "venv", "-q", "--python", sys.executable, folder / "env", cwd=folder)
     (packages,) = (folder / "env/lib").glob("python*/site-packages")
@@ -64,7 +65,7 @@ def environment(dist, tmp_path_factory) -> Path:
 
 
 def link_dependencies(name: str, packages: Path, extras: tuple[str, ...], seen: set[str] | None = None) -> None:
-    """Links into the folder `packages` what the distribution `name` needs, and what that needs."""
+    """Links the dependencies of the distribution `name`, and theirs, into the folder `packages`."""
     seen = set() if seen is None else seen
     for text in distribution(name).requires or []:
         needed = Requirement(text)
@@ -75,7 +76,9 @@ def link_dependencies(name: str, packages: Path, extras: tuple[str, ...], seen: 
         seen.add(key)
         found = distribution(needed.name)
         for top in {file.parts[0] for file in found.files or [] if file.parts[0] not in ("..", "__pycache__")}:
-            if not (packages / top).exists():
+            if top.endswith(".dist-info"):  # uv ignores a linked one
+                shutil.copytree(found.locate_file(top), packages / top)
+            elif not (packages / top).exists():
                 (packages / top).symlink_to(found.locate_file(top))
         link_dependencies(needed.name, packages, tuple(needed.extras), seen)
 
@@ -99,11 +102,11 @@ def test_the_wheel_has_the_package_alone(dist):
         binary = wheel.read(extension)
     others = {name for name in names if name != extension and ".dist-info/" not in name}
     assert others == {name for name in tracked() if name.startswith("aae/")}
-    assert b"libtorch" not in binary  # linked with nothing of PyTorch, so it serves any
+    assert b"libtorch" not in binary  # not linked with PyTorch, so it works with any version
 
 
 def test_installed_alone_it_encodes_and_decodes(environment, tmp_path):
-    """With nothing of [pipeline] or [onnx]."""
+    """Without the packages of [pipeline] and [onnx]."""
     assert "are compatible" in call_with_errors(UV, "pip", "check", "--python", environment / "python")
     info = call(environment / "aae", "info", cwd=tmp_path)
     assert "built with CUDA  no (AAE_CUDA=0)" in info
@@ -124,6 +127,6 @@ print(",".join(["x.png", *map(str, model.encode(np.asarray(Image.open("x.png"))[
 
 
 def call_with_errors(*command: str | Path) -> str:
-    """What a command says, on either stream."""
+    """A command's output on both streams."""
     ended = subprocess.run(command, capture_output=True, text=True)
     return ended.stdout + ended.stderr

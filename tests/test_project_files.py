@@ -1,4 +1,4 @@
-"""Files about the project agree with each other: versions, locked tools, targets of make."""
+"""The files that describe the project agree with each other: versions, locked tools, make targets."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def test_every_requirement_is_locked():
     ]
     names = {re.match(r"[\w.-]+", each)[0].lower().replace("_", "-").replace(".", "-") for each in needed}
     locked = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines() if "==" in line}
-    # A requirement of the project on itself, "aae[pipeline]", asks for another of its extras.
+    # A requirement on the project itself, such as "aae[pipeline]", includes another of its extras.
     assert names - {PROJECT["name"]} <= locked
 
 

@@ -1,4 +1,4 @@
-"""docs/use.md and docs/tour.ipynb: every block of code runs, in order, on an untrained model of the default size."""
+"""Every code block of docs/use.md and docs/tour.ipynb runs, in order, on an untrained model of the default size."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_the_page_has_blocks_of_both_languages():
 
 
 def test_the_notebook(checkout, monkeypatch):
-    """As Jupyter runs it, from the notebook's folder."""
+    """It runs in the notebook's folder, as under Jupyter."""
     notebook = json.loads((ROOT / "docs/tour.ipynb").read_text())
     monkeypatch.chdir(checkout / "docs")
     names: dict = {}

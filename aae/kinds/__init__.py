@@ -1,1 +1,1 @@
-"""The kinds of models, a module each; `aae.models.find_kind` finds them by their names."""
+"""The kinds of models, one module each. `aae.models.find_kind` finds them by name."""

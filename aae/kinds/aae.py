@@ -6,7 +6,7 @@ from math import log
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
@@ -19,7 +19,7 @@ from aae.trainer import Trainer
 
 @dataclass(frozen=True)
 class AAESettings:
-    """What a section of the kind `aae` holds."""
+    """The settings of a section of kind `aae`."""
 
     prior: Annotated[PriorSettings, "the prior p(z): a name, or a mapping with its kind and parameters"]
     labels: Annotated[bool, "the discriminator sees labels, and each class has its own part of the prior"]
@@ -34,11 +34,12 @@ class AAESettings:
 class AAE(Autoencoder):
     """Adversarial autoencoder with a deterministic encoder.
 
-    The discriminator takes codes, each followed by `label_classes` one-hot columns of its label (section 2.3), if any,
-    and gives the logit of their class: 1 is `prior`, 0 is `encoded`.
+    The discriminator takes codes and returns the logit of their class: 1 is `prior`, 0 is `encoded`. If it sees labels
+    (section 2.3), `label_classes` one-hot columns follow each code.
     """
 
     Settings: ClassVar[type] = AAESettings
+    discriminator: nn.Sequential
     title = "AAE"
     long_title = "adversarial autoencoder"
     compared_with = "vae"
@@ -122,9 +123,9 @@ class AAE(Autoencoder):
 class AAETrainer(Trainer):
     """The algorithm box of the paper, section 2, with the settings of the post.
 
-    An iteration is a reconstruction step, a discriminator step and a generator step, each on its own minibatch
-    drawn with replacement. With `labels`, int64 [N], the discriminator sees each code with its label, and the prior's
-    samples with their class (section 2.3). The other arguments are `Trainer`'s.
+    An iteration consists of a reconstruction step, a discriminator step and a generator step, each on its own minibatch
+    drawn with replacement. With `labels`, int64 [N], the discriminator sees each code with its label and each sample of
+    the prior with its class (section 2.3). The other arguments are `Trainer`'s.
     """
 
     losses = ("reconstruction", "discriminator", "generator")
@@ -150,8 +151,8 @@ class AAETrainer(Trainer):
         self.generator_adam = self.add_optimizer("generator_adam", "encoder", generator)
 
         n, half = self.batch_size, self.batch_size // 2
-        self.minibatch = self.new_minibatch(n)  # of the reconstruction step
-        self.adversarial_minibatch = self.new_minibatch(half + n)  # the discriminator's rows, the generator's
+        self.minibatch = self.new_minibatch(n)  # for the reconstruction step
+        self.adversarial_minibatch = self.new_minibatch(half + n)  # for the discriminator, then the generator step
         drawn, indices = self.adversarial_minibatch
         self.discriminator_minibatch = drawn[:half], indices[:half]
         self.generator_minibatch = drawn[half:], indices[half:]
@@ -174,9 +175,9 @@ class AAETrainer(Trainer):
         )
 
     def reconstruction_step(self, step: int | Tensor) -> Tensor | float:
-        """Encoder and decoder towards the images; returns nats per image.
+        """Trains encoder and decoder to reconstruct; returns nats per image.
 
-        What is minimised is the post's mean over pixels; what is returned is the sum, to compare with the VAE.
+        It minimises the mean over pixels, as in the post, and returns the sum, for comparison with the VAE.
         """
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         logits = self.decoder_pass.forward(self.encoder_pass.forward(images))
@@ -190,9 +191,9 @@ class AAETrainer(Trainer):
     def encode_minibatches(
         self, step: int | Tensor
     ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
-        """Codes of half a batch for the discriminator step and of a batch for the generator step, each with its labels.
+        """Codes and labels for the discriminator step (half a batch) and for the generator step (a batch).
 
-        Each step has a minibatch of its own; the first leaves the encoder as it is, so one pass encodes both.
+        Each step has its own minibatch. The discriminator step does not change the encoder, so one pass encodes both.
         """
         self.draw(self.discriminator_minibatch, step, Stream.DISCRIMINATOR)
         self.draw(self.generator_minibatch, step, Stream.GENERATOR)
@@ -203,7 +204,7 @@ class AAETrainer(Trainer):
         return (codes[0], labels[0]), (codes[1], labels[1])
 
     def discriminator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
-        """The discriminator towards telling `codes` (target 0) from as many samples of the prior (target 1)."""
+        """Trains the discriminator to tell `codes` (target 0) from equally many samples of the prior (target 1)."""
         batch, targets = assemble_discriminator_batch(
             codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels, out=self.discriminator_batch
         )
@@ -213,7 +214,7 @@ class AAETrainer(Trainer):
         return loss
 
     def generator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
-        """The encoder towards `codes` that the discriminator, which stays as it is, takes for samples of the prior."""
+        """Trains the encoder so that the discriminator, which does not change, takes `codes` for prior samples."""
         batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)

@@ -1,7 +1,7 @@
-"""An adversarial autoencoder whose codes come to the noise floor: two losses, one optimiser.
+"""An adversarial autoencoder whose codes reach the noise floor: two losses, one optimiser.
 
-The networks and the game are the paper's (Makhzani et al., arXiv 1511.05644); docs/recipe.md says what differs from the
-post's algorithm, why, and what was tried.
+The networks and the adversarial game are the paper's (Makhzani et al., arXiv 1511.05644). docs/recipe.md explains what
+differs from the post's algorithm, why, and what was tried.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PENALTY_STEP = 0.05  # in units of the code
 
 @dataclass(frozen=True)
 class JointAAESettings:
-    """What a section of the kind `aae_joint` holds."""
+    """The settings of a section of kind `aae_joint`."""
 
     prior: Annotated[PriorSettings, "the prior p(z): a name, or a mapping with its kind and parameters"]
     labels: Annotated[bool, "the discriminator sees labels, and each class has its own part of the prior"]
@@ -34,10 +34,10 @@ class JointAAESettings:
     encoder: Annotated[AdamSettings, "encoder"]
     decoder: Annotated[AdamSettings, "decoder"]
     discriminator: Annotated[AdamSettings, "discriminator"]
-    adversarial_weight: Annotated[NonNegative | Schedule, "of the encoder's loss against the discriminator"]
+    adversarial_weight: Annotated[NonNegative | Schedule, "weight of the encoder's loss against the discriminator"]
     masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
-    recent_codes: Annotated[Count, "how many of the last codes the discriminator sees, beside as many prior samples"]
+    recent_codes: Annotated[Count, "number of recent codes the discriminator sees, with as many prior samples"]
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
 
@@ -70,23 +70,23 @@ class JointAAE(AAE):
 
 
 class JointAAETrainer(Trainer):
-    """Encoder and decoder follow one loss, each by one Adam; the discriminator sees the codes of several iterations.
+    """Encoder and decoder minimise one loss, with one Adam each. The discriminator sees codes of several iterations.
 
     The loss is the reconstruction error, mean over the pixels, plus `adversarial_weight` times the cross-entropy of the
-    codes taken for samples of the prior. Two optimisers on one encoder, as in the post, wander: where the adversarial
-    gradient is small, an Adam of its own makes full steps of its noise.
+    codes with the target `prior`. With two optimisers on one encoder, as in the post, the codes wander: if the
+    adversarial gradient is small, a separate Adam turns its noise into full steps.
 
-    The discriminator learns from the last `recent_codes` codes, those of the present iteration among them, and as many
-    samples of the prior. They are there anyhow, so the encoder makes one pass an iteration, and a larger batch tells
-    the discriminator of differences that are smaller.
+    The discriminator learns from the last `recent_codes` codes, including those of the present iteration, and equally
+    many samples of the prior. The codes exist already, so the encoder runs one pass per iteration. A larger batch shows
+    the discriminator smaller differences.
 
-    Its slope at the codes is penalised by `gradient_penalty` / 2 times the mean of its square in random directions
-    (Mescheder, Geiger & Nowozin, arXiv 1801.04406, the penalty R1, on the codes), by differences over `PENALTY_STEP`
-    to either side, which needs no second derivatives: the rows are a part of the discriminator's batch.
+    The penalty on the discriminator is `gradient_penalty` / 2 times the mean squared slope at the codes in random
+    directions (R1 of Mescheder, Geiger & Nowozin, arXiv 1801.04406, on the codes). Slopes are differences over
+    `PENALTY_STEP` to either side, so no second derivatives are needed: the rows are part of the discriminator's batch.
 
     Args:
         labels: int64 [N] for a discriminator that sees them (section 2.3), or None.
-        settings: of the section.
+        settings: the section's settings.
         training: `Trainer`'s arguments.
     """
 
@@ -120,12 +120,12 @@ class JointAAETrainer(Trainer):
         self.uniform = torch.empty(n, model.pixels, device=device)
         self.encoder_pass, self.decoder_pass = self.passes.Pass(encoder, n), self.passes.Pass(decoder, n)
         self.generator_pass = self.passes.Pass(discriminator, n)  # through the discriminator to the codes
-        self.penalised = min(n, recent)  # codes, the newest
+        self.penalised = min(n, recent)  # the number of codes, the newest ones
         rows, columns = 2 * recent + 2 * self.penalised, model.code_size + model.label_classes
         self.discriminator_pass = self.passes.Pass(discriminator, rows)
         self.rows = torch.empty(rows, columns, device=device)
         self.discriminator_batch = self.rows[: 2 * recent], torch.empty(2 * recent, 1, device=device)
-        # Before there are recent codes, those of the untrained encoder.
+        # The first recent codes are those of the untrained encoder.
         images, indices = self.draw(self.new_minibatch(recent), 0, Stream.DISCRIMINATOR)
         self.recent_codes = self.add_tensor("recent_codes", self.passes.Pass(encoder, recent).forward(images).clone())
         self.recent_labels = None if labels is None else self.add_tensor("recent_labels", labels[indices])
@@ -145,7 +145,7 @@ class JointAAETrainer(Trainer):
         return reconstruction, self.discriminator_step(step), generator
 
     def masked(self, step: int | Tensor, images: Tensor) -> Tensor:
-        """The images with pixels that are hidden at random, each by itself: they are 0."""
+        """The images with random pixels set to 0, each pixel independently."""
         fraction = self.masking_noise(step)
         if isinstance(fraction, float) and fraction == 0:
             return images
@@ -155,7 +155,7 @@ class JointAAETrainer(Trainer):
         return uniform.ge_(2 * fraction - 1).mul_(images)
 
     def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
-        """Nats per image, and the gradient in `codes` of the error per pixel; leaves the decoder's gradients."""
+        """Nats per image, and the gradient in `codes` of the error per pixel; keeps the decoder's gradients."""
         noise = sample_prior(
             self.unit_normal, len(codes), seed=self.seed, step=step, stream=Stream.NOISE, device=codes.device
         )
@@ -164,7 +164,7 @@ class JointAAETrainer(Trainer):
         return loss * self.model.pixels, self.decoder_pass.backward(grad_logits, grad_inputs=True)
 
     def oppose(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> tuple[Tensor | float, Tensor]:
-        """The cross-entropy of `codes` taken for samples of the prior, and its gradient in them."""
+        """The cross-entropy of `codes` with the target `prior`, and its gradient in them."""
         batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
@@ -172,13 +172,13 @@ class JointAAETrainer(Trainer):
         return loss, self.generator_pass.backward(grad_logits, grad_inputs=True)[:, : self.model.code_size]
 
     def remember(self, codes: Tensor, labels: Tensor | None) -> None:
-        """Puts `codes` behind the recent ones, of which it drops as many."""
+        """Appends `codes` to the recent codes and drops equally many of the oldest."""
         for recent, new in ((self.recent_codes, codes), (self.recent_labels, labels)):
             if recent is not None and new is not None:
                 recent.copy_(torch.cat([recent, new])[-len(recent) :])
 
     def discriminator_step(self, step: int | Tensor) -> Tensor | float:
-        """The discriminator towards telling recent codes (target 0) from samples of the prior (target 1)."""
+        """Trains the discriminator to tell recent codes (target 0) from samples of the prior (target 1)."""
         batch, targets = assemble_discriminator_batch(
             self.recent_codes,
             self.prior,
@@ -197,7 +197,7 @@ class JointAAETrainer(Trainer):
         to_side[1, :, : self.model.code_size] -= direction
 
         logits = self.discriminator_pass.forward(self.rows)
-        loss, _ = self.passes.cross_entropy(logits[: len(batch)], targets, len(batch))  # now the gradient
+        loss, _ = self.passes.cross_entropy(logits[: len(batch)], targets, len(batch))  # overwritten by the gradient
         ahead, behind = logits[len(batch) :].split(n)
         grad_ahead = (ahead - behind) * self.gradient_penalty(step) * (1 / (4 * PENALTY_STEP**2 * n))
         ahead.copy_(grad_ahead)

@@ -17,7 +17,7 @@ from aae.trainer import Trainer
 
 @dataclass(frozen=True)
 class VAESettings:
-    """What a section of the kind `vae` holds."""
+    """The settings of a section of kind `vae`."""
 
     prior: Annotated[NormalSettings, "the prior p(z), N(0, std² I)"]
     encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
@@ -26,10 +26,10 @@ class VAESettings:
 
 
 class VAE(Autoencoder):
-    """Variational autoencoder; the encoder gives mean and log-variance of q(z|x).
+    """Variational autoencoder; the encoder returns the mean and log-variance of q(z|x).
 
-    An image has two codes. The means of q(z|x) are what the pictures show; samples of q(z|x), one an image, are
-    distributed as the aggregated posterior q(z).
+    An image has two codes. The pictures show the means of q(z|x). Samples of q(z|x), one per image, are distributed as
+    the aggregated posterior q(z).
     """
 
     Settings = VAESettings
@@ -56,7 +56,7 @@ class VAE(Autoencoder):
 
     @classmethod
     def prior(cls, settings: VAESettings, code_size: int, classes: int) -> NormalPrior:
-        """Always the normal one, because the Kullback-Leibler divergence from it is known in closed form."""
+        """Always a normal prior: the Kullback-Leibler divergence from it is known in closed form."""
         return NormalPrior(code_size, settings.prior.std)
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,9 +79,9 @@ class VAE(Autoencoder):
 
 
 class VAETrainer(Trainer):
-    """One step an iteration down the negative evidence lower bound; the arguments are `Trainer`'s.
+    """One step per iteration on the negative evidence lower bound; the arguments are `Trainer`'s.
 
-    The expectation over q(z|x) is of one sample per image, by the reparameterisation trick (section 2.4).
+    One sample per image estimates the expectation over q(z|x), with the reparameterisation trick (section 2.4).
     """
 
     losses = ("loss", "reconstruction", "kl")

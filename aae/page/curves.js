@@ -1,5 +1,5 @@
-// A line at the epoch under the pointer, in all charts, and each curve's value there. A chart that has no value at that
-// epoch shows the nearest one that it has, and says its epoch.
+// Shows a line in all charts at the epoch under the pointer, and each curve's value there. A chart that has no value at
+// that epoch shows the nearest value and its epoch.
 {
   const charts = [...document.querySelectorAll(".chart")].map((figure) => ({
     figure,
@@ -7,9 +7,9 @@
     cursor: figure.querySelector(".cursor"),
     outputs: [...figure.querySelectorAll("output")],
     last: Number(figure.dataset.last),
-    series: JSON.parse(figure.querySelector("script").textContent), // of each series, line and point: [epoch, value]
+    series: JSON.parse(figure.querySelector("script").textContent), // series -> line -> point: [epoch, value]
   }));
-  const { left, right } = document.querySelector(".charts").dataset; // of the plot, in the SVG's units
+  const { left, right } = document.querySelector(".charts").dataset; // edges of the plot, in the SVG's units
   let shown = null;
 
   const nearest = (line, epoch) => line.reduce((a, b) => (Math.abs(b[0] - epoch) < Math.abs(a[0] - epoch) ? b : a));

@@ -1,4 +1,4 @@
-// What aae/page_data.py packed.
+// Unpacks the data from aae/page_data.py.
 
 const index = JSON.parse(document.getElementById("index").textContent);
 
@@ -15,8 +15,8 @@ const labels = bytes("labels"); // of each image
 
 const packedCodes = new Map();
 
-// Codes [images * 2] of a run at an epoch, in a plane of index.planes; NaN where they lie outside of the plot.
-// Codes of one dimension stand in a strip for each label, from the top down.
+// Codes [images * 2] of a run at an epoch, in a plane of index.planes; NaN if they are outside the plot.
+// One-dimensional codes are in one strip per label, from the top down.
 function codesAt(run, epoch, plane = 0) {
   if (!packedCodes.has(run)) packedCodes.set(run, bytes(`codes-${run}`));
   const { images, coordinates, dither, limit, classNames } = index;
@@ -46,13 +46,13 @@ function outlineOf({ name, model }, plane) {
   return (components && index.componentOutlines[name]) || index.priors[model];
 }
 
-// A picture of the decoder of a run at the snapshot nearest to an epoch.
+// A run's decoder picture at the snapshot nearest to an epoch.
 function decodedAt(kind, run, epoch) {
   const near = index.snapshots.reduce((a, b) => (Math.abs(b - epoch) < Math.abs(a - epoch) ? b : a));
   return { epoch: near, source: `data:image/webp;base64,${base64(`${kind}-${run}-${near}`)}` };
 }
 
-// A number of code units with as many digits as the plot shows, and a true minus sign.
+// A number in units of the code, with the digits that the plot can show and a true minus sign.
 const inUnits = (x) => x.toFixed(Math.max(0, 2 - Math.floor(Math.log10(index.limit)))).replace("-", "−");
 
 const runOf = (model, seed) => index.runs.find((run) => run.model === model && run.seed === seed);

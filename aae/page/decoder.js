@@ -1,6 +1,6 @@
 // The trained decoder: linear layers with ReLU between them and a sigmoid at the end.
 
-// Layers {inputs, outputs, weights [outputs * inputs], biases} of a run, as aae/page_data.py packed them.
+// Unpacks a run's layers {inputs, outputs, weights [outputs * inputs], biases} from aae/page_data.py.
 function loadDecoder(run) {
   const buffer = bytes(`decoder-${run}`).buffer;
   let at = 0;
@@ -32,7 +32,7 @@ function decode(layers, code) {
   return values;
 }
 
-// Draws pixels in [0, 1], grey or in colour, on a canvas of the images' size.
+// Draws pixels in [0, 1], grey or colour, on a canvas of the images' size.
 function drawPixels(canvas, pixels) {
   [canvas.height, canvas.width] = index.pictureShape;
   const image = new ImageData(canvas.width, canvas.height);

@@ -1,11 +1,11 @@
-// The pictures of the last epoch at the top, and those that the slider, the legend and the choice of a seed drive.
+// The pictures of the last epoch at the top, and those that the slider, the legend and the choice of seed control.
 {
   const slider = document.getElementById("epoch");
   const play = document.getElementById("play");
   const seed = document.getElementById("seed");
   const buttons = [...document.querySelectorAll(".label")]; // of both legends
   const everything = [...document.querySelectorAll(".all-labels")];
-  const planes = [...document.querySelectorAll(".plane-choice")]; // of long codes: two that choose the same
+  const planes = [...document.querySelectorAll(".plane-choice")]; // for long codes: two menus with the same choice
   const seeds = [...new Set(index.runs.map((run) => run.seed))];
   let timer = null;
 

@@ -1,4 +1,4 @@
-// The plane of codes of one or two dimensions: the point under the pointer is decoded, and the nearest test images stand
+// The plane of one- or two-dimensional codes: decodes the point under the pointer and shows the nearest test images
 // beside it.
 {
   const NEAREST = 5;
@@ -13,7 +13,7 @@
   const pictures = new Image(); // all test images on one sheet
   pictures.src = `data:image/png;base64,${base64("pictures")}`;
 
-  // [image, distance] of the nearest images that have a picture, nearest first.
+  // [image, distance] of the nearest images with a picture, nearest first.
   const nearestTo = ([x, y]) => {
     const distances = [];
     for (let i = 0; i < index.pictured; i++) {
@@ -61,7 +61,7 @@
   };
 
   const draw = () => {
-    if (run === null) return; // until the pictures are there
+    if (run === null) return; // the pictures are not loaded yet
     drawScatter(plane.querySelector("canvas"), codes, outlineOf(index.runs.find(({ name }) => name === run), 0));
   };
 
@@ -73,7 +73,7 @@
     moveTo(...point);
   };
 
-  if (plane) { // not where the decoders would not fit
+  if (plane) { // absent if the decoders do not fit
     const follow = (event) => {
       const box = plane.getBoundingClientRect();
       const x = (event.clientX - box.left) / box.width;

@@ -1,6 +1,6 @@
-// Codes on a square canvas that spans [-limit, limit] on both axes.
+// Draws codes on a square canvas that spans [-limit, limit] on both axes.
 
-const hidden = new Set(); // labels that no scatter shows
+const hidden = new Set(); // labels that the scatter plots hide
 
 // Prepares a canvas for the screen's pixels; returns its context in CSS pixels and its side.
 function square(canvas) {
@@ -55,10 +55,11 @@ function drawScatter(canvas, codes, outline) {
     if (label) write(label, place(top[0]), place(-top[1]), ink);
   }
 
-  // Numbers along the left and the lower edge, not so many that they touch, without those in the corners. Where codes
-  // stand in strips, the labels are on the left.
+  // Numbers along the left and the lower edge, so few that they do not touch, and none in the corners. If codes are in
+  // strips, the labels are on the left.
   const step = roundStep(index.limit / (side / 80));
   for (let k = -Math.ceil(index.limit / step) + 1; k * step < index.limit; k++) {
+    if (place(-Math.abs(k * step)) < 16) continue; // pixels
     const text = String(Number((k * step).toPrecision(6))).replace("-", "−");
     context.textAlign = "center";
     write(text, place(k * step), side - 9, faint);
@@ -67,12 +68,12 @@ function drawScatter(canvas, codes, outline) {
   }
   if (index.codeSize === 1 && index.classNames.length > 0) {
     const strip = side / index.classNames.length;
-    const every = Math.ceil(14 / strip); // pixels of a line of text
+    const every = Math.ceil(14 / strip); // 14 pixels per line of text
     index.classNames.forEach((name, i) => i % every || write(name, 5, (i + 0.5) * strip, ink));
   }
 }
 
-// The least of 1, 2 and 5 times a power of ten that is no less than x.
+// The smallest number of the form 1, 2 or 5 times a power of ten that is at least x.
 function roundStep(x) {
   const power = 10 ** Math.floor(Math.log10(x));
   return [1, 2, 5, 10].find((digit) => digit * power >= x * (1 - 1e-9)) * power;

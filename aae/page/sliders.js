@@ -1,11 +1,11 @@
-// Long codes: a slider for each axis, and the image that is decoded from them. The axes that have no slider are at 0, or
-// where the sample has them that was taken last.
+// Long codes: one slider per axis, and the image decoded from them. Axes without a slider are at 0, or at their value
+// in the last sample that was taken.
 {
   const sliders = [...document.querySelectorAll("#axes input")];
   const outputs = [...document.querySelectorAll("#axes output")];
   const canvas = document.getElementById("decoded");
   const decoders = new Map();
-  const samples = new Map(); // of each model's prior, as they lie in the pictures of samples
+  const samples = new Map(); // of each model's prior, in the order of the pictures of samples
   let code = new Float32Array(index.codeSize);
   let taken = -1;
 
@@ -27,7 +27,7 @@
     return samples.get(model);
   };
 
-  if (sliders.length) { // not where no decoder fits
+  if (sliders.length) { // absent if no decoder fits
     sliders.forEach((slider, axis) =>
       slider.addEventListener("input", () => {
         code[axis] = Number(slider.value);

@@ -1,5 +1,5 @@
-// The theme stands in the root's data-theme: the system's until the reader chooses another. It is set before the page
-// is drawn. A "themechange" event tells what draws in colours of its own.
+// The root's data-theme holds the theme: the system's until the reader chooses another. It is set before the page is
+// drawn. A "themechange" event notifies the parts that draw with their own colours.
 {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");

@@ -1,1 +1,1 @@
-"""Readers of image sets, a module for each source that `data.path` may name; `read.py` chooses between them."""
+"""Readers of image sets, one module per source that `data.path` may name. `read.py` selects the reader."""

@@ -1,4 +1,4 @@
-"""What holds of every image set, whichever reader it comes from, and how a message names what does not."""
+"""The checks that apply to every image set, whichever reader it comes from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aae.data import ARRAYS, Dataset
+from aae.data import Dataset
 from aae.errors import InputError
 
 MOST_CLASSES = 256  # labels are bytes
@@ -14,7 +14,7 @@ MOST_CLASSES = 256  # labels are bytes
 
 @dataclass(frozen=True)
 class Source:
-    """Where arrays come from, as messages name it: `path`, and in it a name for each of `aae.data.ARRAYS`."""
+    """The source of the arrays in messages: `path`, and the name in it of each of `aae.data.ARRAYS`."""
 
     path: Path
     names: Mapping[str, str]
@@ -32,22 +32,22 @@ def build_dataset(
     Args:
         arrays: images uint8 [n, height, width, channels] and, if there are any, labels [n] of an integer type, under
             the names of `aae.data.ARRAYS`.
-        source: where they come from.
-        classes: how many classes there must be, or None for as many as there are names, or else labels up to the
-            greatest.
-        class_names: of the labels 0, 1, ..., or None for their numbers.
+        source: the source to name in messages.
+        classes: the required number of classes. With None, it is the number of names or, without names, the largest
+            label plus one.
+        class_names: the names of the labels 0, 1, ..., or None to use their numbers.
 
     Raises:
         InputError: counts, image sizes, labels, `classes` and `class_names` do not fit together.
     """
     parts = ("train", "test")
     for part in parts:
-        images, labels = f"{part}_images", f"{part}_labels"
-        n = len(arrays[images])
-        if labels in arrays and n != len(arrays[labels]):
-            name, other = source.names[images], source.names[labels]
-            raise InputError(f"{source.path}: {name} has {n} images, {other} {len(arrays[labels])} labels")
-        if n < 2:  # no measure of a match is defined on one
+        images, n = f"{part}_images", len(arrays[f"{part}_images"])
+        labels = arrays.get(f"{part}_labels")
+        if labels is not None and n != len(labels):
+            name, other = source.names[images], source.names[f"{part}_labels"]
+            raise InputError(f"{source.path}: {name} has {n} images, {other} {len(labels)} labels")
+        if n < 2:  # no measure of the match is defined for a single image
             raise InputError(f"{source.place(images)}: {n} {'image' if n == 1 else 'images'}, needed 2 or more")
     train, test = (described(arrays[f"{part}_images"].shape[1:]) for part in parts)
     if train != test:
@@ -55,7 +55,7 @@ def build_dataset(
     if "train_labels" not in arrays:
         if classes is not None:
             raise InputError(f"{source.path}: has no labels, but data.classes is {classes}; allowed: auto")
-        return Dataset(**{name: arrays.get(name) for name in ARRAYS}, class_names=())
+        return Dataset(arrays["train_images"], None, arrays["test_images"], None, class_names=())
 
     if class_names is not None and classes not in (None, len(class_names)):
         raise InputError(f"{source.path}: has {len(class_names)} class names; data.classes is {classes}")
@@ -67,11 +67,11 @@ def build_dataset(
         if len(bad):
             because = f" ({reason})" if count else ""
             raise InputError(f"{source.place(f'{part}_labels')}: label {bad.max()}, needed 0 to {allowed - 1}{because}")
-    labels = {name: arrays[name].astype(np.uint8) for name in ("train_labels", "test_labels")}
+    train_labels, test_labels = (arrays[f"{part}_labels"].astype(np.uint8) for part in parts)
     if class_names is None:
-        count = count or 1 + int(max(each.max() for each in labels.values()))
+        count = count or 1 + int(max(train_labels.max(), test_labels.max()))
         class_names = [str(label) for label in range(count)]
-    return Dataset(**(dict(arrays) | labels), class_names=tuple(class_names))
+    return Dataset(arrays["train_images"], train_labels, arrays["test_images"], test_labels, tuple(class_names))
 
 
 def described(shape: Sequence[int]) -> str:
@@ -81,23 +81,23 @@ def described(shape: Sequence[int]) -> str:
 
 
 def read_class_names(path: Path) -> list[str] | None:
-    """The lines of `path`, one name a label from 0 on, or None where there is no such file."""
+    """The lines of `path`, one name per label from 0 on, or None if there is no such file."""
     if not path.is_file():
         return None
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text; needed one class name a line") from None
+        raise InputError(f"{path}: not UTF-8 text; needed one class name per line") from None
     return checked_class_names([line.strip() for line in lines], path)
 
 
 def checked_class_names(names: Sequence[str], place: Path | str) -> list[str]:
-    """`names` as they are; raises InputError, which names `place`, for names that cannot be told apart or shown."""
+    """`names` unchanged; raises InputError, which names `place`, if names are repeated or not printable."""
     if not 1 <= len(names) <= MOST_CLASSES:
         raise InputError(f"{place}: {len(names)} class names, needed 1 to {MOST_CLASSES}")
     for i, name in enumerate(names):
         if not name or not name.isprintable():
             raise InputError(f"{place}: class name {i} is {name!r}; needed printable text")
         if name in names[:i]:
-            raise InputError(f"{place}: class name {name!r} is there twice")
+            raise InputError(f"{place}: class name {name!r} is repeated")
     return list(names)

@@ -1,4 +1,4 @@
-"""Reading a folder of images: a folder for each class, or images without classes."""
+"""Reading a folder of images: one folder per class, or images without classes."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ PARTS = ("train", "test")
 
 @dataclass(frozen=True)
 class Listed:
-    """The images in a folder, and the class of each, an index into `classes`; no classes for images without labels."""
+    """The images in a folder, and the class of each as an index into `classes`, which is empty without labels."""
 
     paths: list[Path]
     labels: list[int]
@@ -28,22 +28,22 @@ class Listed:
 def read_class_folders(
     folder: Path, classes: int | None = None, *, test_fraction: float = 0.2, grey: bool = False
 ) -> Dataset:
-    """The images in `folder`, which holds either of these:
+    """Reads the images in `folder`, which holds one of these:
 
-    - `train/` and `test/`, each with a folder for each class, or each with images alone;
-    - a folder for each class, or images alone; `aae.readers.split` takes `test_fraction` of them for the test set.
+    - `train/` and `test/`, each with one folder per class, or each with images only;
+    - one folder per class, or images only; `aae.readers.split` selects `test_fraction` of them as the test set.
 
-    Labels are the places of the classes in the order of their names. Images are in the order of their classes, and
-    within a class of their file names. Names are in the order of their Unicode code points, in the normal form NFC, so
-    no order depends on the file system. Names that begin with a dot are not read, nor are files beside class folders.
-    With `grey`, colour becomes grey; `classes` is as in `build_dataset`. Raises InputError in one line, which names the
-    file, for anything that is no image or of another size than the first one.
+    A label is the place of its class in the sorted class names. Images are sorted by class, then by file name. Names
+    are sorted by their Unicode code points, in the normal form NFC, so no order depends on the file system. Names that
+    begin with a dot are ignored. So are files beside class folders, unless they are images. With `grey`, colour becomes
+    grey; `classes` is as in `build_dataset`. Raises InputError, one line that names the file, for anything that is not
+    an image or differs in size from the first image.
     """
     folder = Path(folder)
     names = [path.name for path in entries(folder) if path.is_dir()]
     if set(PARTS) <= set(names):
         if others := [name for name in names if name not in PARTS]:
-            raise InputError(f"{folder / others[0]}: beside train and test there may be no other folder")
+            raise InputError(f"{folder / others[0]}: no other folder is allowed beside train and test")
         train, test = (list_images(folder / part) for part in PARTS)
         for name in test.classes:
             if name not in train.classes:
@@ -61,19 +61,19 @@ def read_class_folders(
 def made(
     folder: Path, images: np.ndarray, labels: Sequence[int], test: np.ndarray, listed: Listed, classes: int | None
 ) -> Dataset:
-    """The dataset of `images` whose test set has the indices `test`, ascending."""
+    """The dataset of `images`; `test` holds the indices of the test set, ascending."""
     in_test = np.zeros(len(images), bool)
     in_test[test] = True
     arrays = {"train_images": images[~in_test], "test_images": images[in_test]}
     if listed.classes:
-        labels = np.array(labels)
-        arrays |= {"train_labels": labels[~in_test], "test_labels": labels[in_test]}
+        label_array = np.array(labels)
+        arrays |= {"train_labels": label_array[~in_test], "test_labels": label_array[in_test]}
     source = Source(folder, {f"{part}_{kind}": f"{part} set" for part in PARTS for kind in ("images", "labels")})
     return build_dataset(arrays, source, classes, listed.classes or None)
 
 
 def list_images(folder: Path) -> Listed:
-    """The images in the class folders of `folder`, or where it has none, those in `folder` itself."""
+    """The images in the class folders of `folder` or, if it has none, in `folder` itself."""
     folders = [path for path in entries(folder) if path.is_dir()]
     if not folders:
         return Listed(images_in(folder), [], [])
@@ -87,7 +87,7 @@ def list_images(folder: Path) -> Listed:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images in `folder`, where nothing else may be."""
+    """The images in `folder`, which may hold nothing else."""
     paths = entries(folder)
     for path in paths:
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
@@ -98,6 +98,6 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What `folder` holds but names with a dot in front, in the order of the names, see `read_class_folders`."""
+    """The contents of `folder` without names that begin with a dot, sorted as `read_class_folders` says."""
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(visible, key=lambda path: (unicodedata.normalize("NFC", path.name), path.name))

@@ -1,15 +1,15 @@
-"""Grey from colour."""
+"""Converting colour images to grey."""
 
 import numpy as np
 
-ROWS = 1000  # images at a time: the sums take four times the memory of the images
+ROWS = 1000  # images at a time: the sums need four times the memory of the images
 
 
 def to_grey(images: np.ndarray) -> np.ndarray:
-    """Images uint8 [n, height, width, channels] as grey ones, uint8 [n, height, width, 1].
+    """Converts images uint8 [n, height, width, channels] to grey, uint8 [n, height, width, 1].
 
     Grey is the luma of ITU-R BT.601, Y = 0.299 R + 0.587 G + 0.114 B, rounded to the nearest integer, halves up. It is
-    computed in integers: (299 R + 587 G + 114 B + 500) // 1000. Images that are grey stay as they are.
+    computed in integers: (299 R + 587 G + 114 B + 500) // 1000. Grey images do not change.
     """
     if images.shape[-1] == 1:
         return images

@@ -29,12 +29,12 @@ def holds_idx_files(folder: Path) -> bool:
 
 
 def read_idx_folder(folder: Path, classes: int | None = None) -> Dataset:
-    """The dataset in `folder`: MNIST's four file names, each raw or with `.gz`; torchvision's `MNIST/raw` is one.
+    """The dataset in `folder`: MNIST's four files, each raw or with `.gz`, as in torchvision's `MNIST/raw`.
 
-    The two label files may be missing together. The classes' names are the lines of `classes.txt`, if there is one, and
-    else their numbers; `classes` is as in `build_dataset`. A file `SHA256SUMS` in the folder, if there is one, must
-    agree with the files that it names; by a name without `.gz` it means the uncompressed content. Raises InputError in
-    one line for anything missing, damaged or inconsistent.
+    The two label files may both be missing. The class names are the lines of `classes.txt` or, if there is no such
+    file, the labels' numbers; `classes` is as in `build_dataset`. If the folder has a file `SHA256SUMS`, it must agree
+    with the files that it names; a name without `.gz` refers to the uncompressed content. Raises InputError, one line,
+    for anything missing, damaged or inconsistent.
     """
     folder = Path(folder)
     sums = read_checksums(folder / "SHA256SUMS")
@@ -59,22 +59,22 @@ def read_idx_folder(folder: Path, classes: int | None = None) -> Dataset:
 
 
 def found(path: Path) -> Path | None:
-    """The file `path`, or else the one with `.gz` behind its name, or else None."""
+    """The file `path`, or else the file with `.gz` appended to its name, or else None."""
     return next((each for each in (path, path.with_name(f"{path.name}.gz")) if each.is_file()), None)
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """name -> SHA-256 from a file in the format of `sha256sum`; empty where there is no such file."""
+    """name -> SHA-256 from a file in the format of `sha256sum`; empty if there is no such file."""
     if not path.is_file():
         return {}
     lines = [line.split() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
-        raise InputError(f"{path}: needed lines of a SHA-256 in hexadecimal and a file name")
+        raise InputError(f"{path}: needed lines with a SHA-256 in hexadecimal and a file name")
     return {name.removeprefix("*").removeprefix("./"): digest.lower() for digest, name in lines}
 
 
 def decompressed(content: bytes, path: Path) -> bytes:
-    """The content of the file `path`, without the compression if it is gzipped."""
+    """The content of the file `path`, decompressed if it is gzipped."""
     if content[:2] != b"\x1f\x8b":
         return content
     try:
@@ -86,8 +86,8 @@ def decompressed(content: bytes, path: Path) -> bytes:
 def parse_idx(content: bytes, ndim: int, name: str) -> np.ndarray:
     """The array in `content`, an IDX file of unsigned bytes with `ndim` dimensions.
 
-    `name` is how messages call the file. Returns a read-only uint8 array that shares memory with `content`.
-    Raises InputError where magic number, type, number of dimensions or length are not as they should be.
+    Messages call the file `name`. Returns a read-only uint8 array that shares memory with `content`. Raises InputError
+    if the magic number, the type, the number of dimensions or the length is wrong.
     """
     header = 4 + 4 * ndim
     if len(content) < header:

@@ -1,4 +1,4 @@
-"""Reading image files, by Pillow."""
+"""Reading image files with Pillow."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from aae.readers.checks import described
 from aae.readers.grey import to_grey
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow's decoders of these
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow's decoders for these
 
 
 def read_images(paths: Sequence[Path], grey: bool) -> np.ndarray:
     """The images in the files `paths`, uint8 [n, height, width, channels], with one channel or three.
 
-    With `grey`, colour becomes grey (`to_grey`). Raises InputError, which names the file, for one that cannot be read
-    or has not the size and the channels of the first.
+    With `grey`, colour becomes grey (`to_grey`). Raises InputError, which names the file, if one cannot be read or
+    differs from the first in size or channels.
     """
     first = read_image(paths[0], grey)
     try:
@@ -39,10 +39,10 @@ def read_images(paths: Sequence[Path], grey: bool) -> np.ndarray:
 
 
 def read_image(path: Path, grey: bool, size: tuple[int, int] | None = None, sized: Path | None = None) -> np.ndarray:
-    """The image in the file `path`, uint8 [height, width, channels]; its height and width must be `size`, if given,
-    which is that of the file `sized`.
+    """The image in the file `path`, uint8 [height, width, channels].
 
-    Sizes are compared before the pixels are decoded, and Pillow's limit of pixels against decompression bombs holds.
+    If `size` is given, height and width must equal it; it is the size of the file `sized`. Sizes are compared before
+    the pixels are decoded, and Pillow's limit against decompression bombs applies.
     """
     try:
         with warnings.catch_warnings():
@@ -54,21 +54,22 @@ def read_image(path: Path, grey: bool, size: tuple[int, int] | None = None, size
                         f"{path}: {found[0]} x {found[1]}, but {sized} is {size[0]} x {size[1]}; "
                         "all images need the same size"
                     )
-                if getattr(image, "n_frames", 1) > 1:
-                    raise InputError(f"{path}: {image.n_frames} frames, needed one")
+                frames = getattr(image, "n_frames", 1)  # which not every decoder tells
+                if frames > 1:
+                    raise InputError(f"{path}: {frames} frames, needed one")
                 pixels = pixels_of(image, path)
     except InputError:
         raise
-    except Exception as error:  # decoders raise all kinds of errors at damaged bytes
+    except Exception as error:  # decoders raise many kinds of errors for damaged files
         reason = " ".join(str(error).replace(f"'{path}'", "it").split())
         raise InputError(f"{path}: not a readable image ({reason})") from None
     return to_grey(pixels[None])[0] if grey else pixels
 
 
 def pixels_of(image: Image.Image, path: Path) -> np.ndarray:
-    """The pixels as they are, without loss, or an InputError: uint8 [height, width, 1 or 3]."""
+    """The pixels without loss, uint8 [height, width, 1 or 3]; raises InputError if that is not possible."""
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        raise InputError(f"{path}: pixels of Pillow's mode {image.mode}, needed 8 bits a channel, grey or RGB")
+        raise InputError(f"{path}: pixels of Pillow's mode {image.mode}, needed 8 bits per channel, grey or RGB")
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
         raise InputError(f"{path}: has transparent pixels; all must be opaque")
     pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))

@@ -1,4 +1,4 @@
-"""Reading an `.npz` file with the names that Keras gives its data sets."""
+"""Reading an `.npz` file with Keras's array names."""
 
 import math
 import zipfile
@@ -18,15 +18,15 @@ CLASS_NAMES = "class_names"
 def read_npz(path: Path, classes: int | None = None) -> Dataset:
     """The dataset in the file `path`, an uncompressed or compressed `.npz`.
 
-    It holds `x_train` and `x_test`, uint8 [n, height, width], or [n, height, width, 1 or 3], and the labels `y_train`
-    and `y_test`, integers [n] or [n, 1], which may be missing together. `class_names`, an array of strings, may name
-    the labels; `classes` is as in `build_dataset`. Other arrays are not read. Nothing is unpickled, and what the header
-    of an array says of its size must be the size of its member in the file. Raises InputError in one line.
+    It holds `x_train` and `x_test`, uint8 [n, height, width] or [n, height, width, 1 or 3], and the labels `y_train`
+    and `y_test`, integers [n] or [n, 1], which may both be missing. `class_names`, an array of strings, may name the
+    labels; `classes` is as in `build_dataset`. Other arrays are ignored. Nothing is unpickled, and the size in an
+    array's header must be the size of its member in the file. Raises InputError, one line, for anything else.
     """
     path = Path(path)
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # its parsers have several for damaged bytes
+    except Exception as error:  # the parsers raise several kinds for damaged files
         raise InputError(f"{path}: not a readable .npz file ({error})") from None
     with archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
@@ -61,7 +61,7 @@ def read_array(archive: zipfile.ZipFile, member: str, path: Path, name: str) -> 
             array = npy.read_array(file, allow_pickle=False)
     except InputError:
         raise
-    except Exception as error:  # zlib, struct and NumPy's parsers each have their own for damaged bytes
+    except Exception as error:  # zlib, struct and NumPy raise different errors for damaged files
         reason = " ".join(str(error).split())
         raise InputError(f"{place}: not a readable array ({reason})") from None
     array = np.ascontiguousarray(array)
@@ -71,7 +71,7 @@ def read_array(archive: zipfile.ZipFile, member: str, path: Path, name: str) -> 
 
 
 def check_kind(name: str, shape: tuple[int, ...], dtype: np.dtype, place: str) -> None:
-    """Raises InputError for an array of a type or shape that the array `name` must not have."""
+    """Raises InputError if `dtype` or `shape` is not allowed for the array `name`."""
     if name.startswith("x_"):
         if dtype != np.uint8:
             raise InputError(f"{place}: {dtype}, needed uint8: pixels are 0 to 255")

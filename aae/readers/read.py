@@ -1,4 +1,4 @@
-"""The one reader that knows all others: what `path` is says which of them reads it."""
+"""Selects the reader for a path."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,21 +15,21 @@ ALLOWED = "a folder with MNIST's IDX files, an .npz file, or a folder of images"
 
 
 def read_dataset(path: Path, *, classes: int | None, test_fraction: float, grey: bool) -> Dataset:
-    """The image set at `path`, whichever of the sources it is.
+    """Reads the image set at `path`, from any of the sources.
 
     Args:
         path: a folder with a file that has one of MNIST's IDX names, an `.npz` file, or any other folder.
-        classes: how many classes there must be, or None for as many as the data has.
-        test_fraction: of the images that become the test set, where a folder of images has none of its own.
+        classes: the required number of classes, or None for as many as the data has.
+        test_fraction: the fraction of images that become the test set if a folder of images has no test set.
         grey: whether colour images become grey (`to_grey`).
 
     Raises:
-        InputError: one line for anything that is missing, damaged or inconsistent.
+        InputError: something is missing, damaged or inconsistent. The message is one line.
     """
     path = Path(path)
     if path.is_file():
         if path.suffix != ".npz":
-            raise InputError(f"{path}: not a file that data.path takes; allowed: {ALLOWED}")
+            raise InputError(f"{path}: data.path does not take this file; allowed: {ALLOWED}")
         dataset = read_npz(path, classes)
     elif not path.is_dir():
         raise InputError(f"{path}: no such file or folder; data.path takes {ALLOWED}")

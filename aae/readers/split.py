@@ -1,4 +1,4 @@
-"""A test set out of a set that has none of its own."""
+"""Splits off a test set if the data has none."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from aae.ops import Stream, philox4x32
 
 
 def indices_of_test_set(images: int, fraction: float) -> np.ndarray:
-    """Which of `images` images are the test set, int64 in ascending order: `fraction` of them, drawn by Philox.
+    """The indices of the test set among `images` images, int64 in ascending order: `fraction` of them, drawn by Philox.
 
-    Image i has the 64-bit number of the first two words of block i of the stream SPLIT, with seed 0 and step 0, the
-    first word above the second. In the order of these numbers, the first round(images * fraction) images are the test
-    set. The choice depends on `images` and `fraction` alone, not on a run's seed.
+    Image i gets a 64-bit number: the first two words of block i of the stream SPLIT, with seed 0 and step 0; the first
+    word is the upper half. The round(images * fraction) images with the smallest numbers are the test set. The choice
+    depends only on `images` and `fraction`, not on a run's seed.
     """
     index = torch.arange(images)
     counter = torch.zeros(images, 4, dtype=torch.int64)  # its layout: csrc/philox.h

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kTile = 256;  // rows
 
-// rows [n, dim] and their classes [n], one-hot, to batch [n, dim + n_classes].
+// Writes rows [n, dim] and their classes [n], one-hot, to batch [n, dim + n_classes].
 void put_rows(const float* rows, const int64_t* classes, float* batch, int64_t n, int64_t dim, int64_t n_classes) {
   for (int64_t i = 0; i < n; ++i) {
     float* one_hot = std::copy_n(rows + i * dim, dim, batch + i * (dim + n_classes));
@@ -16,7 +16,7 @@ void put_rows(const float* rows, const int64_t* classes, float* batch, int64_t n
   }
 }
 
-// The same of the prior's rows. Only priors with classes come here; their rows have two elements.
+// Does the same with the prior's rows. Only priors with classes use this function; their rows have two elements.
 void put_prior_rows(const Prior& prior, float* batch, int64_t n, const Draw& draw, int64_t offset) {
   float rows[2 * kTile];
   int64_t classes[kTile];

@@ -12,7 +12,7 @@
 namespace aae {
 namespace {
 
-// Microseconds of CPU time a period. A group without a quota has "max" or -1 there, which is not read as positive.
+// Microseconds of CPU time per period. A group without a quota has "max" or -1 there; neither reads as positive.
 struct Quota {
   int64_t time = 0, period = 0;
 };
@@ -41,7 +41,7 @@ int quota_in_cores(const std::string& root, const std::string& groups) {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const bool v1 = ("," + controllers + ",").find(",cpu,") != std::string::npos;
     if (!v1 && !controllers.empty()) continue;
-    // A container may not see the group that the path names, but sees its own as the root.
+    // A container may not see the group that the path names. It then sees its own group as the root.
     for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
       const Quota quota = v1 ? quota_of_v1(root + "/cpu" + path) : quota_of_v2(root + path);
       if (quota.time > 0 && quota.period > 0) {

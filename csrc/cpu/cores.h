@@ -1,15 +1,15 @@
-// How many cores this process may use.
+// The number of cores that this process may use.
 #pragma once
 
 #include <string>
 
 namespace aae {
 
-// The least of the affinity mask and the quotas of the control groups, rounded up; at least 1.
+// The minimum of the affinity mask's cores and the control groups' quotas, rounded up; at least 1.
 int available_cores();
 
-// The least CPU quota, in cores, rounded up, of the control groups that `groups`, the text of /proc/self/cgroup, names
-// and of those they are in; 0 if there is none. `root` is where the groups are mounted, /sys/fs/cgroup.
+// The minimum CPU quota of the process's control groups and their parents, in cores, rounded up; 0 if there is none.
+// `groups` is the text of /proc/self/cgroup, which names the groups. `root` is their mount point, /sys/fs/cgroup.
 int quota_in_cores(const std::string& root, const std::string& groups);
 
 }  // namespace aae

@@ -9,14 +9,14 @@ namespace aae {
 namespace {
 
 constexpr int64_t kAhead = 4;          // images
-constexpr int64_t kAlone = 32 * 1024;  // pixels that are drawn before another thread could have begun
+constexpr int64_t kAlone = 32 * 1024;  // drawing so many pixels takes as long as starting another thread
 
 AAE_HD void draw_rows(const uint8_t* images, int64_t n_images, int64_t pixels, float* out, int64_t* indices, int64_t n,
                       Draw draw, int64_t offset) {
   for (int64_t i = 0; i < n; ++i)
     indices[i] = image_of_row(draw, static_cast<uint64_t>(offset) + static_cast<uint64_t>(i), n_images);
   for (int64_t i = 0; i < n; ++i) {
-    // The images lie anywhere in a dataset that no cache holds.
+    // Prefetch, because the images are scattered over a dataset that no cache holds.
     const uint8_t* later = images + indices[std::min(i + kAhead, n - 1)] * pixels;
     for (int64_t p = 0; p < pixels; p += 64) __builtin_prefetch(later + p);
     const uint8_t* image = images + indices[i] * pixels;

@@ -1,8 +1,8 @@
-// One loop, compiled for several instruction sets, chosen when the program runs.
+// Compiles one loop for several instruction sets and chooses among them at run time.
 //
-// The loops are plain C++ that the compiler vectorises. Since every operation in them is correctly rounded,
-// all instruction sets give the same bits; they differ in speed only. "portable" on x86-64 has no fma
-// instruction and calls the C library for each one.
+// The loops are plain C++ that the compiler vectorises. Every operation in them is correctly rounded, so all
+// instruction sets give the same bits and differ only in speed. On x86-64, "portable" has no fma instruction and calls
+// the C library for every fma.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace aae {
 enum class Isa { portable, avx2, avx512 };
 
 Isa current_isa();
-void set_isa(const std::string& name);      // throws std::invalid_argument where this machine lacks it
+void set_isa(const std::string& name);      // throws std::invalid_argument if this machine lacks it
 std::vector<std::string> available_isas();  // narrowest first
 std::string isa_name(Isa isa);
 

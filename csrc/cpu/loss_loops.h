@@ -1,4 +1,4 @@
-// The loops of losses.h, a part of perceptron_loops.h.
+// The loops of losses.h. perceptron_loops.h includes them.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace aae {
 namespace {
 
-// e^x for x < 88.5, by Cephes' expf: x = k ln 2 + r, and a polynomial in r. Below -87 it is e^-87; NaN stays NaN.
+// e^x for x < 88.5, as in Cephes' expf: x = k ln 2 + r, and a polynomial in r. Below -87 it is e^-87; NaN stays NaN.
 AAE_HD float exp32(float x) {
   x = x < -87.0f ? -87.0f : x;
   const float shifted = fma32(x, 0x1.715476p+0f, 0x1.8p23f);  // its lowest bits are k, the nearest integer
@@ -27,7 +27,7 @@ AAE_HD float exp32(float x) {
   return x == x ? y : x;
 }
 
-// The loss softplus(x) - target x; the logit becomes scale (sigmoid(x) - target).
+// Returns the loss softplus(x) - target x of a logit x, and replaces the logit by scale (sigmoid(x) - target).
 AAE_HD float cross_entropy_of(float& logit, float target, float scale) {
   const float x = logit;
   const float e = exp32(-(x < 0.0f ? -x : x));
@@ -40,14 +40,14 @@ AAE_HD float cross_entropy_of(float& logit, float target, float scale) {
 
 void cross_entropy(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
                    double* row_losses) {
-  if (outputs == 1) {  // a vector goes along the rows
+  if (outputs == 1) {  // vectorised over the rows
     float* const losses = buffer<3>(rows.end - rows.begin);
     for (int64_t i = rows.begin; i < rows.end; ++i)
       losses[i - rows.begin] = cross_entropy_of(logits[i], targets == nullptr ? target : targets[i], scale);
     std::copy(losses, losses + (rows.end - rows.begin), row_losses + rows.begin);
     return;
   }
-  // Sixteen sums a row whatever the vectors' width, so that the order of the terms is the same everywhere.
+  // Sixteen sums per row whatever the vectors' width, so the order of the terms is the same everywhere.
   constexpr int64_t kSums = 16;
   float* losses = buffer<3>(outputs + kSums);
   for (int64_t i = rows.begin; i < rows.end; ++i) {

@@ -1,5 +1,5 @@
-// A 64-bit lane holds a word in its low half, and whatever a multiplication left in its high half: the
-// multiplications read low halves only, so nothing is shuffled or masked between the rounds.
+// A 64-bit lane holds a word in its low half. Its high half holds a leftover of a multiplication. The multiplications
+// read only the low halves, so nothing needs to be shuffled or masked between the rounds.
 #include "pair_words.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // of GCC's own intrinsics
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own intrinsics cause this warning
 #endif
 #endif
 
@@ -45,10 +45,10 @@ RoundKeys round_keys(uint64_t seed) {
   return keys;
 }
 
-// The index's high half is the same for all blocks here, so the compiler finds that the first round's second
-// product and the second round's first are the same for all, too. Four vectors a turn keep both ports busy while
-// each waits for its multiplication. The last round puts its words side by side where the others would move high
-// halves down.
+// All blocks here have the same high half of the index. The compiler therefore finds that the first round's second
+// product and the second round's first product are also the same for all blocks. Each iteration works on four vectors,
+// which keeps both ports busy while each vector waits for its multiplication. The last round moves its words directly
+// to their final lanes, where the other rounds move high halves down.
 __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t first_block, uint64_t blocks, uint32_t* x,
                                                           uint32_t* y, const float* samples) {
   const RoundKeys keys = round_keys(draw.seed);
@@ -75,7 +75,7 @@ __attribute__((target("avx512f"))) void pair_words_avx512(Draw draw, uint64_t fi
         const __m512i p0 = _mm512_mul_epu32(m0, x0[v]), p1 = _mm512_mul_epu32(m1, x2[v]);
         const __m512i high0 = _mm512_shuffle_epi32(p0, _MM_PERM_DDBB);
         const __m512i high1 = _mm512_shuffle_epi32(p1, _MM_PERM_DDBB);
-        x0[v] = _mm512_ternarylogic_epi64(high1, x1[v], k0, 0x96);  // the xor of three
+        x0[v] = _mm512_ternarylogic_epi64(high1, x1[v], k0, 0x96);  // xor of all three
         x2[v] = _mm512_ternarylogic_epi64(high0, x3[v], k1, 0x96);
         x1[v] = p1;
         x3[v] = p0;

@@ -1,5 +1,5 @@
-// What others define inline comes first: it must not be compiled for this instruction set, because the linker may take
-// that copy for the whole module.
+// Headers with inline functions come first: those functions must not be compiled for this instruction set, because the
+// linker may use that copy in the whole module.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -22,7 +22,7 @@ const PerceptronLoops& perceptron_loops() {
 bool Pass::find_sparse_inputs(size_t i) {
   const Linear& layer = perceptron_.layers[i];
   if (i == 0 ? !perceptron_.sparse_inputs : layer.inputs <= kFew || layer.outputs <= kFew) return false;
-  // Behind a code of two numbers a ReLU lets through a half-plane, so codes in similar directions use the same units.
+  // A unit behind a two-dimensional code is active on a half-plane, so codes in similar directions use the same units.
   const int64_t width = i == 0 ? 0 : perceptron_.layers[i - 1].inputs;
   const bool behind_code = width >= 2 && width <= kFew;
   const int64_t block = i == 0 ? perceptron_loops().sparse_block : perceptron_loops().block;
@@ -35,7 +35,7 @@ void Pass::forward(const float* x) {
   for (size_t i = 0; i < perceptron_.layers.size(); ++i) {
     const Linear& layer = perceptron_.layers[i];
     const bool sparse = find_sparse_inputs(i), relu = i + 1 < perceptron_.layers.size();
-    // Each thread reads columns of the weight of its own.
+    // Each thread reads separate columns of the weight.
     share(By::columns, rows_, layer.outputs, [&](Range rows, Range outputs) {
       if (sparse) perceptron_loops().forward_sparse(layer, sparse_inputs_[i], outputs_[i], rows, outputs, relu);
       else perceptron_loops().forward(layer, inputs(i), outputs_[i], rows, outputs, relu);
@@ -63,8 +63,8 @@ void Pass::backward(const float* grad_outputs, int64_t n, bool grad_inputs) {
 
 namespace {
 
-// base^exponent, rounded once: the products are of twice the precision, and no library's pow, which may round as it
-// likes. Each number is the sum of a double and of what that lacks, as Dekker's algorithm multiplies them.
+// base^exponent, rounded once. The products have twice the precision of a double. A library's pow would not do, because
+// libraries round it differently. Each number is the sum of a double and a rest, multiplied by Dekker's algorithm.
 double power(double base, int64_t exponent) {
   struct Double {
     double value, rest;
@@ -114,8 +114,8 @@ void Adam::update(const std::vector<const Pass*>& passes, double learning_rate) 
   const std::vector<Linear>& layers = perceptron_.layers;
   std::vector<LayerRows> rows;
   for (size_t i = 0; i < layers.size(); ++i) rows.push_back(stack(passes, i));
-  // All layers in one parallel loop, because to wake threads costs microseconds. Each thread goes through rows of the
-  // weight, memory that no other touches: side by side, each would fetch ahead what the other is about to write.
+  // All layers run in one parallel loop, because waking threads costs microseconds. Each thread updates separate rows
+  // of the weight. If threads shared rows, each would prefetch what another is about to write.
   const PerceptronLoops& loops = perceptron_loops();
   parallel_for(threads(), [&](int64_t part) {
     for (size_t i = layers.size(); i-- > 0;)

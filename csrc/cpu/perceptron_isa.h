@@ -1,4 +1,4 @@
-// The loops of perceptron.h over a part of their outputs, compiled once for each instruction set.
+// The loops of perceptron.h over a part of their outputs, compiled once per instruction set.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace aae {
 
-// A layer with so few inputs or outputs has matrices that are narrower than a vector.
+// A layer with at most this many inputs or outputs has matrices that are narrower than a vector.
 constexpr int64_t kFew = 4;
 
 struct Range {
@@ -15,19 +15,20 @@ struct Range {
 };
 
 struct PerceptronLoops {
-  int64_t width;                // of a vector: parts begin at multiples of it
-  int64_t sparse_block, block;  // rows that share a list of SparseInputs: images', and behind a ReLU; divisors of 16
+  int64_t width;                // of a vector; parts begin at multiples of it
+  int64_t sparse_block, block;  // rows per list of SparseInputs: for images, and behind a ReLU; divisors of 16
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*backward)(const Linear&, const LayerRows&, float* grad_inputs, Range rows, Range inputs, bool relu);
-  // Any layer; one whose inputs are mostly 0; one of more than kFew inputs and outputs behind a ReLU.
+  // For any layer; for one whose inputs are mostly 0; for one behind a ReLU with more than kFew inputs and outputs.
   void (*update)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sparse)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sorted)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
-  // All inputs of a layer that has at most kFew, and its bias.
+  // Updates all inputs of a layer with at most kFew inputs, and its bias.
   void (*update_few_inputs)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   void (*update_bias)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
-  // The columns of x [?, columns] in which one of some rows, `count` of them, is not 0; returns how many there are.
+  // Writes to `used` the columns of x [?, columns] in which one of the given `count` rows is not 0. Returns the number
+  // of these columns.
   int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);
   void (*move_average)(float* average, const float* parameter, float rate, Range some);
   void (*cross_entropy)(float* logits, const float* targets, float target, int64_t outputs, float scale, Range rows,
@@ -39,6 +40,6 @@ struct PerceptronLoops {
 
 extern const PerceptronLoops perceptron_avx512, perceptron_avx2, perceptron_portable;
 
-const PerceptronLoops& perceptron_loops();  // those of the current instruction set
+const PerceptronLoops& perceptron_loops();  // for the current instruction set
 
 }  // namespace aae

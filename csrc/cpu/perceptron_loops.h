@@ -1,4 +1,4 @@
-// The body of perceptron_<isa>.cpp, which sets the instruction set and names the table.
+// The body of perceptron_<isa>.cpp, which selects the instruction set and names the table.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace aae {
 namespace {
 
-// The shape of a tile: as many sums as there are registers for. The more rows share a list of terms, the longer it is.
+// The shape of a tile: as many sums as fit in the registers. The more rows share a list of terms, the longer it is.
 constexpr int kRows = kWidth == 16 ? 8 : 4, kVectors = 3;  // AVX-512 has twice the registers
 constexpr int kSparseRows = kRows / 2, kSparseVectors = 4;
 constexpr int kSortedRows = 4, kSortedVectors = kWidth == 16 ? 4 : 3;
@@ -19,10 +19,10 @@ constexpr int kSortedRows = 4, kSortedVectors = kWidth == 16 ? 4 : 3;
 // Tiles of this shape suit layers with kFew inputs or outputs.
 constexpr int kFewRows = 2, kFewVectors = 2;
 
-// --- what becomes of the sums ---
+// --- how the sums are used ---
 
-// What a tile writes is fetched as many rows ahead: lines that another thread has read or written since take longer to
-// come than a tile to compute.
+// The memory that a tile writes is prefetched this many rows ahead. Loading a cache line that another thread has read
+// or written in the meantime takes longer than computing a tile.
 constexpr int64_t kRowsAhead = 4;  // measured
 
 struct Outputs {
@@ -57,7 +57,7 @@ struct GradInputs {
   }
 };
 
-// Adam with the sums as gradient.
+// Adam; the sums are the gradient.
 struct Parameters {
   float *parameter, *mean, *square;
   int64_t stride;
@@ -81,8 +81,8 @@ struct Parameters {
   }
 };
 
-// Row i of the sums becomes column i of y: a product with few columns is computed as the transpose of itself, so that
-// vectors go along its many rows.
+// Row i of the sums becomes column i of y. A product with few columns is computed as its transpose, so that vectors run
+// along its many rows.
 struct TransposedOutputs {
   const float* bias;  // of y's columns, or null
   float* y;
@@ -137,9 +137,9 @@ void backward(const Linear& layer, const LayerRows& of, float* grad_inputs, Rang
                             GradInputs{of.x, grad_inputs, layer.inputs, relu});
 }
 
-// The product of the transpose of factors [rows, count], few columns, and values [rows, columns], in `some` of its
-// columns: sums [count + 1, columns], of which the last row has the sums of the values themselves. One after the other,
-// the rows come from memory once, and the sums stay in the first cache.
+// The product of the transpose of factors [rows, count], which has few columns, and values [rows, columns]. It fills
+// the columns `some` of sums [count + 1, columns]; the last row holds the sums of the values themselves. The rows are
+// read in order, so each comes from memory once and the sums stay in the first-level cache.
 void few_sums(const float* factors, int64_t count, const float* values, int64_t columns, int64_t rows, Range some,
               float* sums) {
   constexpr int64_t kTogether = 4;
@@ -194,8 +194,8 @@ void update_few_inputs(const Linear& layer, const LayerRows& of, const Moments& 
   }
 }
 
-// For each block of `block` of the `columns` of x [rows, stride] the rows in which one is not 0, at used[i * rows] for
-// block i, and how many there are.
+// Splits the `columns` of x [rows, stride] into blocks of `block` columns. For block i, writes the rows with a nonzero
+// element to `used` from used[i * rows] on, and adds their number to counts[i].
 template <int block>
 void rows_used(const float* x, int64_t rows, int64_t stride, Range columns, int32_t* used, int32_t* counts) {
   constexpr uint32_t kBlockBits = (1u << block) - 1;
@@ -207,8 +207,8 @@ void rows_used(const float* x, int64_t rows, int64_t stride, Range columns, int3
     }
 }
 
-// Moves the weight by the sums over the rows of x [rows, stride] in which inputs are not 0. Input i has row order[i] of
-// the weight.
+// Updates the weight. The sums run over the rows of x [rows, stride] with nonzero inputs. Row order[i] of the weight
+// belongs to input i.
 template <int block, int vectors>
 void update_listed(const Linear& layer, const float* x, int64_t stride, const LayerRows& of, const Moments& moments,
                    const AdamStep& adam, Range inputs, Range outputs, Order order) {
@@ -228,7 +228,7 @@ void update_sparse(const Linear& layer, const LayerRows& of, const Moments& mome
   update_listed<kSparseRows, kSparseVectors>(layer, of.x, layer.inputs, of, moments, adam, inputs, outputs, Order{});
 }
 
-// The units among `columns` of x [rows, stride] in the order of which of the first rows use them.
+// Sorts the units `columns` of x [rows, stride] by which of the first rows use them.
 void sort_units(const float* x, int64_t rows, int64_t stride, Range columns, int32_t* order) {
   constexpr int64_t kRowsCompared = 32;
   const int64_t count = columns.end - columns.begin;
@@ -242,9 +242,9 @@ void sort_units(const float* x, int64_t rows, int64_t stride, Range columns, int
   for (int64_t j = 0; j < count; ++j) order[j] = static_cast<int32_t>(keys[j] & 0xffffffff);
 }
 
-// The update of a layer behind a ReLU. Units that much the same rows use are taken together: early in a training, four
-// of the decoder's units one after the other use 95 % of the rows, four that are sorted 66 %. That makes its update a
-// fifth shorter with AVX-512 and a tenth with AVX2.
+// The update of a layer behind a ReLU. It groups units that are used by nearly the same rows. Early in a training, four
+// adjacent units of the decoder use 95 % of the rows, and four sorted ones use 66 %. This shortens the decoder's update
+// by a fifth with AVX-512 and by a tenth with AVX2.
 void update_sorted(const Linear& layer, const LayerRows& of, const Moments& moments, const AdamStep& adam, Range inputs,
                    Range outputs) {
   const int64_t count = inputs.end - inputs.begin;

@@ -1,4 +1,4 @@
-// How the loops of a perceptron are shared out to threads.
+// Distributes the loops of a perceptron to threads.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace aae {
 
-// Numbers below the normal range count as 0 while this lives. Adam's moments of pixels that are always empty decay
-// into hundreds of thousands of them, and each would cost tens of cycles.
+// Numbers below the normal range count as 0 during the lifetime of this object. Adam's moments of pixels that are
+// always empty decay to such numbers, hundreds of thousands of them, and each would cost tens of cycles.
 class FlushDenormals {
  public:
 #if defined(__x86_64__)
@@ -37,14 +37,14 @@ class FlushDenormals {
 
 enum class By { rows, columns };
 
-// Part `part` of `parts` of [0, size), cut at multiples of `unit`.
+// Part number `part` of `parts` parts of [0, size), cut at multiples of `unit`.
 inline Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
   const int64_t units = (size + unit - 1) / unit;
   return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
 }
 
-// Runs loop(rows, columns) on part `part` of [0, rows) x [0, columns), which threads share `by` rows or by columns, but
-// by the other where there are too few of them.
+// Runs loop(rows, columns) on part number `part` of [0, rows) x [0, columns). The threads divide the rows or the
+// columns, as `by` says. If there are too few, they divide the other of the two.
 template <class Loop>
 void do_part(By by, int64_t rows, int64_t columns, int64_t part, const Loop& loop) {
   constexpr int64_t kRows = 16;

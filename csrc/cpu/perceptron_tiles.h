@@ -1,8 +1,8 @@
-// Products of matrices, as perceptron_loops.h needs them.
+// Matrix products for perceptron_loops.h.
 //
-// A product is made in tiles: some rows times some vectors of columns, held in registers while the sum runs and handed
-// over from there. What a tile multiplies with, a panel of the second matrix, is copied first, so that it lies in one
-// piece and its last vectors are filled with zeros.
+// A product is computed in tiles of a few rows times a few vectors of columns. A tile's sums stay in registers until
+// they are complete. Before that, the panel of the second matrix that the tile needs is copied, so that it is
+// contiguous and its last vectors are padded with zeros.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,8 @@
 namespace aae {
 namespace {
 
-// A buffer of this thread's, at least `size` long, which keeps its content until the next call with its number and
-// type. It begins with a cache line, because vectors that straddle two are read at half the speed.
+// A thread-local buffer of at least `size` elements. It keeps its content until the next call with the same number and
+// type. It is aligned to a cache line, because vectors that straddle two lines are read at half the speed.
 template <int number, class T = float>
 T* buffer(int64_t size) {
   struct alignas(64) Line {
@@ -27,13 +27,14 @@ T* buffer(int64_t size) {
   return reinterpret_cast<T*>(memory.data());
 }
 
-// Rows in another order than their own, if one is given.
+// A permutation of rows. Without `rows`, the order is unchanged.
 struct Order {
   const int32_t* rows = nullptr;
   int64_t operator[](int64_t i) const { return rows == nullptr ? i : rows[i]; }
 };
 
-// A matrix to read element by element, row-major with rows of `stride`, or the transpose of one.
+// The first matrix of a product, which is read element by element: row-major with rows of `stride`, or the transpose of
+// such a matrix.
 template <bool transposed>
 struct Left {
   const float* data;
@@ -43,7 +44,7 @@ struct Left {
   int64_t step() const { return transposed ? stride : 1; }  // from one element of a row to the next
 };
 
-// The terms of the sums of a row: all, or those of a list that `block` rows share.
+// The terms of the sums of a row: all terms, or those in a list that `block` rows share.
 struct AllTerms {
   int64_t count;
   AllTerms of(int64_t) const { return *this; }
@@ -70,21 +71,21 @@ struct Right {
   int64_t stride, rows;
 };
 
-// Columns [column, column + count) of the second matrix, each row filled up with zeros to whole vectors.
+// Columns [column, column + count) of the second matrix. Each row is padded with zeros to whole vectors.
 struct Panel {
   int64_t column, count;
   const float* data;  // [rows, vectors * kWidth]
 };
 
-// For a few rows i and the columns j of a panel: product.start plus the sum over the terms k of a(i, k) b(k, j)
-// goes to product.take.
+// Computes a tile. For a few rows i and the columns j of a panel, product.take receives product.start plus the sum over
+// the terms k of a(i, k) b(k, j).
 template <int most_rows, int vectors, bool transposed, class Terms, class Product>
 void multiply_tile(Left<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
   Vector sum[most_rows][vectors];
   const float* row[most_rows];
 #pragma GCC unroll 8
   for (int r = 0; r < most_rows; ++r) {
-    const int64_t i = std::min(rows.begin + r, rows.end - 1);  // what the tile has too many is computed for nothing
+    const int64_t i = std::min(rows.begin + r, rows.end - 1);  // surplus rows repeat the last one and are discarded
     row[r] = a.row(i);
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
@@ -136,7 +137,8 @@ void copy_panel(const Right<true>& b, int64_t column, int64_t count, float* __re
     }
 }
 
-// Calls work(vectors, column, count) for every panel of `columns`: of `most` vectors, and of one where they do not fit.
+// Calls work(vectors, column, count) for every panel of `columns`. A panel has `most` vectors, or one if fewer are
+// left.
 template <int most, class Work>
 void for_each_panel(Range columns, const Work& work) {
   int64_t column = columns.begin;
@@ -146,9 +148,9 @@ void for_each_panel(Range columns, const Work& work) {
     work(std::integral_constant<int, 1>(), column, std::min<int64_t>(kWidth, columns.end - column));
 }
 
-// The product of a and b over `terms`: product.take(i, j, sums, count) gets the elements from (i, j) on, `count` or a
-// whole vector of them, whichever is less. All panels are copied before a few rows at a time pass them: for products
-// that go through more memory than the panels take, which then is row after row.
+// The product of a and b over `terms`. product.take(i, j, sums, count) receives the elements from (i, j) on: `count` of
+// them or one vector, whichever is less. All panels are copied first. Then each block of rows is multiplied with every
+// panel. This suits products that access more memory than the panels occupy, because they then access it row by row.
 template <int block, int most, bool transposed, bool b_transposed, class Terms, class Product>
 void multiply_by_rows(Left<transposed> a, Range rows, const Right<b_transposed>& b, Range columns, const Terms& terms,
                       const Product& product) {
@@ -165,10 +167,10 @@ void multiply_by_rows(Left<transposed> a, Range rows, const Right<b_transposed>&
     });
 }
 
-// With so few terms a product is as fast as memory: then it goes through it row by row.
+// With at most this many terms, memory limits the speed of a product. It then goes through memory row by row.
 constexpr int64_t kFewTerms = 8;
 
-// The same, but all rows pass a panel before the next one is copied.
+// Computes the same product, but multiplies all rows with one panel before it copies the next.
 template <int block, int most, bool transposed, bool b_transposed, class Terms, class Product>
 void multiply(Left<transposed> a, Range rows, const Right<b_transposed>& b, Range columns, const Terms& terms,
               const Product& product) {

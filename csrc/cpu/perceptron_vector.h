@@ -1,4 +1,4 @@
-// What a processor computes at once: a vector of floats. AAE_VECTOR_WIDTH chooses the instruction set.
+// A SIMD vector of floats. AAE_VECTOR_WIDTH chooses the instruction set.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@ namespace {
 
 #if AAE_VECTOR_WIDTH == 16
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 finds it in its own header
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns about its own header
 #endif
 struct Vector {
   static constexpr int width = 16;
@@ -26,10 +26,10 @@ struct Vector {
   Vector times_plus(Vector b, Vector c) const { return {_mm512_fmadd_ps(v, b.v, c.v)}; }
   Vector times_minus(Vector b, Vector c) const { return {_mm512_fmsub_ps(v, b.v, c.v)}; }
   Vector zero_if_negative() const { return {_mm512_max_ps(_mm512_setzero_ps(), v)}; }  // NaN stays
-  Vector zero_unless_positive(Vector x) const {                                        // unless x > 0, or is NaN
+  Vector zero_unless_positive(Vector x) const {                                        // keeps v if x > 0 or x is NaN
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_NLE_UQ), v)};
   }
-  // The first half of a and b, or the second, in turn: a[0], b[0], a[1], b[1], ...
+  // Interleaves the first halves of the vectors a and b, or the second: a[0], b[0], a[1], b[1], ...
   Vector interleaved(Vector b, bool second) const {
     const __m512i step = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return {_mm512_permutex2var_ps(v, second ? _mm512_add_epi32(step, _mm512_set1_epi32(8)) : step, b.v)};
@@ -84,7 +84,7 @@ struct Vector {
     const int from = second ? 2 : 0;
     return {{v[from], b.v[from], v[from + 1], b.v[from + 1]}};
   }
-  uint32_t nonzero() const {  // a bit for each
+  uint32_t nonzero() const {  // one bit per element
     uint32_t bits = 0;
     for (int i = 0; i < 4; ++i) bits |= uint32_t{v[i] != 0.0f} << i;
     return bits;
@@ -94,7 +94,7 @@ struct Vector {
 
 constexpr int kWidth = Vector::width;
 
-// The first `count` elements of a vector, or all if it has fewer; load makes those that are left out 0.
+// Load and store the first `count` elements of a vector, or all if it has fewer. load sets the others to 0.
 inline Vector load(const float* p, int64_t count) {
   if (count >= kWidth) return Vector::load(p);
 #if AAE_VECTOR_WIDTH == 16
@@ -117,7 +117,7 @@ inline void store(Vector x, float* p, int64_t count) {
 #endif
 }
 
-// The transpose of a square: shuffled perfectly as often as 2 can be taken out of its width, its rows are its columns.
+// Transposes a square by log2(width) perfect shuffles of its rows.
 inline void transpose(Vector (&square)[kWidth]) {
   for (int times = kWidth; times > 1; times /= 2) {
     Vector next[kWidth];

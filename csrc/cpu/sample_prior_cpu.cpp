@@ -10,11 +10,11 @@
 namespace aae {
 namespace {
 
-// Blocks at a time: enough that the loops' ends do not count, and what is made of them stays in the first-level
-// cache.
+// The number of blocks per tile. It is large enough to make the overhead of the loops negligible, and small enough to
+// keep the intermediate results in the first-level cache.
 constexpr uint64_t kTile = 512;
 
-// A second thread pays for itself from kParallel elements on; threads take kPart elements at a time.
+// A second thread pays off from kParallel elements on. Threads take kPart elements at a time.
 constexpr uint64_t kParallel = 1 << 16;
 constexpr uint64_t kPart = 1 << 15;
 
@@ -25,7 +25,7 @@ struct TileWords {
 
 // --- words to samples -----------------------------------------------------------------------------
 
-// Two loops, because a processor looks ahead over more turns of a short loop than of a long one.
+// Two loops, because out-of-order execution covers more iterations of a short loop than of a long one.
 AAE_HD void scaled_pairs(const uint32_t* x, const uint32_t* y, float* out, uint64_t pairs, float std) {
   alignas(64) float squared_radii[2 * kTile];
   for (uint64_t i = 0; i < pairs; ++i) squared_radii[i] = squared_radius(x[i]);
@@ -48,7 +48,7 @@ AAE_HD void uniform_pairs(const uint32_t* x, const uint32_t* y, float* out, uint
   }
 }
 
-// What `row` of priors.h makes of each row's words and class.
+// Applies the function `row` of priors.h to each row's words and class.
 template <Pair row(const Prior&, const Words&, int32_t)>
 AAE_HD void each_row(const uint32_t* x, const uint32_t* y, const int64_t* classes, float* out, uint64_t rows,
                      const Prior prior) {
@@ -89,7 +89,7 @@ void element_tile(const Prior& prior, const Draw& draw, uint64_t first_block, ui
   else uniform_pairs_on_isa(words.x, words.y, out, 2 * blocks, prior.bound);
 }
 
-// Elements [first, first + count). Blocks of which only a part is wanted go through a buffer.
+// Elements [first, first + count). Blocks that are needed only in part go through a buffer.
 void elements(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, float* out) {
   while (count > 0) {
     const uint64_t skip = first % 4;
@@ -109,7 +109,7 @@ void elements(const Prior& prior, const Draw& draw, uint64_t first, uint64_t cou
   }
 }
 
-// Rows [first, first + count), with `labels` [count] or null.
+// Rows [first, first + count). `labels` is [count], or null.
 void rows(const Prior& prior, const Draw& draw, uint64_t first, uint64_t count, const int64_t* labels, float* out) {
   for (uint64_t i = 0; i < count; i += kTile) {
     const uint64_t n = std::min(count - i, kTile);

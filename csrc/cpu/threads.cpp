@@ -24,23 +24,24 @@ void pause_core() {
 #endif
 }
 
-// Long enough to last from one kernel of a training step to the next, short enough to leave the core to others.
+// Long enough to bridge the gap between two kernels of a training step, short enough to free the core for others.
 constexpr int kSpins = 10000;
 
-// OMP_NUM_THREADS, which says so to PyTorch and most others too, or one for each core that this process may use.
+// OMP_NUM_THREADS, which PyTorch and most other libraries also obey, or else one thread per core that this process may
+// use.
 int default_threads() {
   const char* const wanted = std::getenv("OMP_NUM_THREADS");
   return wanted != nullptr && std::atoi(wanted) > 0 ? std::atoi(wanted) : available_cores();
 }
 
-thread_local bool inside_part = false;  // of a pool's loop: this thread may hold `busy`, and must not try it again
+thread_local bool inside_part = false;  // of a pool's loop; this thread may then hold `busy` and must not lock it again
 
 class Pool {
  public:
   explicit Pool(int wanted) : wanted(wanted) {
     try {
       for (int id = 1; id < wanted; ++id) workers_.emplace_back([this, id] { work(id); });
-    } catch (const std::system_error&) {  // the system gives no more threads
+    } catch (const std::system_error&) {  // the system refuses more threads
     }
     count_ = static_cast<int>(workers_.size()) + 1;
   }
@@ -107,16 +108,16 @@ class Pool {
   int sleeping_ = 0;
   bool stopped_ = false;
   std::atomic<int> running_{0};
-  std::atomic<int64_t> next_{0};  // the part that nobody has taken yet, after each thread's first
+  std::atomic<int64_t> next_{0};  // the next free part; each thread's first part is fixed
   int64_t parts_ = 0;
   const std::function<void(int64_t)>* part_ = nullptr;
 };
 
 std::atomic<int> limit{0};          // 0: the default
 std::mutex* busy = new std::mutex;  // held while a loop runs
-Pool* pool = nullptr;               // never destroyed at exit, when its threads may already be gone
+Pool* pool = nullptr;               // not destroyed at exit, because its threads may already be gone then
 
-// A forked child has none of its parent's threads: it forgets the pool and makes its own.
+// A forked child has none of its parent's threads, so it forgets the pool and makes a new one.
 void forget_pool() {
   pool = nullptr;
   busy = new std::mutex;

@@ -1,4 +1,4 @@
-// A pool of threads that run the parts of one loop at a time.
+// A thread pool that runs the parts of one loop at a time.
 #pragma once
 
 #include <cstdint>
@@ -6,14 +6,14 @@
 
 namespace aae {
 
-// Runs part(0), ..., part(parts - 1) and returns when all are done. The first parts, one a thread, always run on the
-// same threads, so what they left in those cores' caches is there at the next call; the others run on whichever thread
-// is free, because one core may be slower than another. Calls from inside a part, and calls made while another thread's
-// loop runs, run alone. `part` must not throw.
+// Runs part(0), ..., part(parts - 1) and returns when all are done. The first parts, one per thread, always run on the
+// same threads, so the next call finds their data in those cores' caches. The other parts run on whichever thread is
+// free, because one core may be slower than another. A call from inside a part, or while another thread's loop runs,
+// runs all its parts on the calling thread. `part` must not throw.
 void parallel_for(int64_t parts, const std::function<void(int64_t)>& part);
 
-// How many threads a loop may take, its caller included. The default is OMP_NUM_THREADS, as it is when this is asked
-// first, or one for each core that this process may use (cores.h).
+// The number of threads that a loop may use, including its caller. The default is OMP_NUM_THREADS as set at the first
+// call, or else one thread per core that this process may use (cores.h).
 int threads();
 void set_threads(int count);
 

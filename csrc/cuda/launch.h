@@ -1,5 +1,5 @@
-// How a GPU is told to run the items of an op: on the caller's device and stream, without allocating or
-// waiting, so that a launch can be captured in a CUDA graph.
+// Launches the items of an op on the caller's device and stream. It neither allocates nor waits, so a CUDA graph can
+// capture a launch.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -18,7 +18,7 @@ inline void check(const char* op, cudaError_t error) {
   throw std::runtime_error(std::string(op) + ": " + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ")");
 }
 
-// The calling thread's device for as long as the guard lives.
+// Sets the calling thread's device for the lifetime of the guard.
 class DeviceGuard {
  public:
   DeviceGuard(const char* op, int device) {
@@ -43,7 +43,7 @@ void launch(const char* op, const Items& items, const CudaStream& stream) {
   const int64_t count = items.count();
   if (count == 0) return;
   const DeviceGuard guard(op, stream.device);
-  // As many blocks as run at once: a part of them that had to wait would leave the GPU idle at the end.
+  // Launch only as many blocks as can run at once. A second wave of a few blocks would leave the GPU idle at the end.
   int multiprocessors = 0, resident = 0;
   check(op, cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, stream.device));
   check(op, cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, run_items<Items>, kThreadsPerBlock, 0));

@@ -1,4 +1,4 @@
-"""PyTorch's passes with products of less precision, against PyTorch's own mixed precision."""
+"""PyTorch's passes with reduced-precision products, against PyTorch's own mixed precision."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def precision(request):
 
 
 def networks() -> tuple[backprop.Perceptron, nn.Sequential]:
-    """The same twice."""
+    """The same network in both forms."""
     torch.manual_seed(0)
     ours, plain = mlp(*SIZES), mlp(*SIZES)
     plain.load_state_dict(ours.state_dict())
@@ -30,7 +30,7 @@ def in_mixed_precision(precision: str):
 
 
 def assert_close(ours: Tensor, theirs: Tensor, precision: str) -> None:
-    """Within a few roundings to 8 significant bits of the largest value, if there are such."""
+    """Within a few roundings of the largest value; in bfloat16, these are roundings to 8 significant bits."""
     tolerance = 4 * 2**-8 if precision == "bfloat16" else 1e-5
     assert ours.dtype == torch.float32
     assert (ours - theirs.float()).abs().max() <= tolerance * theirs.abs().max()
@@ -66,7 +66,7 @@ def test_the_last_rows_alone_may_go_back(precision):
 
 
 def test_adam_against_pytorch():
-    """Many steps at changing learning rates, some of them tensors, against torch.optim.Adam on the same gradients."""
+    """Many steps at changing learning rates, some as tensors, against torch.optim.Adam on the same gradients."""
     perceptron, plain = networks()
     one, adam = backprop.Pass(perceptron, ROWS), backprop.Adam(perceptron, (0.8, 0.99))
     theirs = torch.optim.Adam(plain.parameters(), betas=(0.8, 0.99))

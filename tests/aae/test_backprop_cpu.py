@@ -1,4 +1,4 @@
-"""The native passes: against autograd in float64, and the same bits however they are computed."""
+"""The native passes agree with autograd in float64, and give the same bits however they are computed."""
 
 import math
 import os
@@ -44,7 +44,7 @@ def inputs(n, size, density=1.0, seed=0):
 
 
 def train(sizes, n, density=0.3, sparse=True, steps=3):
-    """Everything that a few steps towards zero logits leave behind, as one list of tensors."""
+    """All results of a few steps towards zero logits, as one list of tensors."""
     module = network(sizes)
     perceptron = Perceptron(module, sparse_inputs=sparse)
     one, adam, average = Pass(perceptron, n), Adam(perceptron, BETAS), Average(perceptron, 0.9)
@@ -75,15 +75,16 @@ def test_passes_against_autograd(sizes, n, sparse):
     expected = exact(exact_x)
 
     y = one.forward(x)
-    # Each of a layer's sums of k terms errs by at most k roundings of the sum of their sizes (Higham, section 3.1),
-    # which here stays below the largest size of a layer: weights are within 1/sqrt(k), inputs within [0, 1].
+    # The error of a sum of k terms is at most k roundings of the sum of the terms' absolute values (Higham, section
+    # 3.1). Each layer multiplies that sum by at most sqrt(k), because weights are within 1/sqrt(k). The first inputs
+    # are within [0, 1].
     tolerance = 4 * sum(sizes) * UNIT * math.prod(math.sqrt(size) for size in sizes[:-1])
     torch.testing.assert_close(y.double(), expected, rtol=0, atol=tolerance)
 
     gradient = inputs(n, sizes[-1], seed=1) - 0.5
     expected.backward(gradient.double())
     hidden = [F.relu(exact[: 2 * i + 1](exact_x)) for i in range(len(sizes) - 2)]
-    clear = all(((value > tolerance) | (value == 0)).all() for value in hidden)  # no ReLU on the other side by rounding
+    clear = all(((value > tolerance) | (value == 0)).all() for value in hidden)  # rounding flips no ReLU
     grad_inputs = one.backward(gradient, grad_inputs=True)
     adam.update(one, learning_rate=0.001)
     if clear:
@@ -98,7 +99,7 @@ def test_passes_against_autograd(sizes, n, sparse):
 @settings(deadline=None, max_examples=25)
 @given(sizes=SIZES, before=st.integers(0, 20), n=st.integers(1, 40), sparse=st.booleans())
 def test_the_last_rows_alone_may_go_back(sizes, before, n, sparse):
-    """A pass over more rows than its backward pass takes is, for those, the pass over them."""
+    """A backward pass over the last rows of a larger pass equals a pass over those rows alone."""
     rows, gradient = inputs(before + n, sizes[0], 0.3), inputs(n, sizes[-1], seed=1) - 0.5
     left = []
     for x in (rows, rows[before:].clone()):
@@ -134,7 +135,7 @@ def test_several_passes_are_one_of_stacked_rows(sizes, rows, sparse):
 
 
 def test_adam_against_pytorch():
-    """Many steps of every parameter, moments included, against torch.optim.Adam in float64 on the same gradients."""
+    """Many steps of all parameters and moments, against torch.optim.Adam in float64 on the same gradients."""
     module, exact = network([30, 20]), network([30, 20]).double()
     perceptron = Perceptron(module)
     one, ours = Pass(perceptron, 16), Adam(perceptron, (0.8, 0.99))
@@ -147,7 +148,7 @@ def test_adam_against_pytorch():
         exact[0].weight.grad, exact[0].bias.grad = gradient.double().t() @ x.double(), gradient.double().sum(dim=0)
         theirs.step()
     for found, expected in zip(module.parameters(), exact.parameters(), strict=True):
-        # A step is at most 0.01 / (1 - beta1) or so, with a few roundings of itself and one of the parameter.
+        # A step is at most about 0.01 / (1 - beta1), with a few roundings of the step and one of the parameter.
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=50 * (20 * 0.05 + 1) * UNIT)
 
 
@@ -181,7 +182,7 @@ def test_leaving_zeros_out_changes_nothing(sizes, n, density):
 @settings(deadline=None, max_examples=25)
 @given(codes=st.integers(2, 4), hidden=st.integers(5, 70), outputs=st.integers(5, 70), n=st.integers(2, 40))
 def test_rows_do_not_depend_on_each_other(codes, hidden, outputs, n):
-    """Codes are taken in the order of their directions; which others there are, and what, changes no row."""
+    """Codes are processed in the order of their directions. Other rows and their values do not change a row."""
     one = Pass(Perceptron(network([codes, hidden, outputs])), n)
     x = inputs(n, codes) - 0.5
     expected = one.forward(x).clone()
@@ -198,10 +199,10 @@ def exp(x):
 
 
 def test_exponential_over_the_whole_range():
-    """Float64 says what it is; beyond float32's normal range it is that range's ends."""
+    """Compared with float64. Beyond float32's normal range, the result is the end of that range."""
     x = np.concatenate([np.linspace(-87, 88.49, 1_000_001), np.linspace(-1e-3, 1e-3, 1001)]).astype(np.float32)
     exact = np.exp(x.astype(np.float64))
-    # The polynomial's error is below half an ulp, and the last addition and the rounding of r^2 p round once each.
+    # The polynomial's error is below half an ulp. The last addition and the product r^2 p each round once.
     assert (np.abs(exp(x) - exact) <= 1.5 * np.spacing(exact.astype(np.float32))).all()
     ends = np.array([-np.inf, -1e9, -87.1, 88.5, 89, 1e9, np.inf], dtype=np.float32)
     assert exp(ends).tolist() == [exp(np.float32([-87]))[0]] * 3 + [math.inf] * 4
@@ -222,7 +223,7 @@ def test_the_posterior_has_the_same_bits_on_every_path():
 
 
 def test_cross_entropy_over_the_whole_range():
-    """Float64 says what the loss and its gradient are, from logits that saturate to those around 0."""
+    """Loss and gradient, compared with float64, from saturated logits to logits around 0."""
     logits = torch.cat([torch.linspace(-120, 120, 4001), torch.linspace(-1e-3, 1e-3, 100)]).reshape(-1, 1)
     for target in (0.0, 0.3, 1.0):
         exact = logits.double().requires_grad_()
@@ -230,7 +231,7 @@ def test_cross_entropy_over_the_whole_range():
         expected.sum().backward()
         for row in range(0, len(logits), 7):
             loss, gradient = cross_entropy(logits[row : row + 1].clone(), target, 1)
-            # A few roundings of terms that are at most 1, and of the largest of loss and logit times target.
+            # A few roundings of terms of at most 1, and of the larger of the loss and logit times target.
             tolerance = 4 * UNIT * (1 + expected[row].item() + abs(logits[row].item()))
             assert abs(loss - expected[row].item()) <= tolerance
             assert abs(gradient.item() - exact.grad[row].item()) <= 4 * UNIT
@@ -266,7 +267,7 @@ def test_not_a_number_spreads():
 
 
 def test_the_network_keeps_its_weights():
-    """The passes move the module's own parameters, which PyTorch goes on using."""
+    """The passes update the module's own parameters, which PyTorch continues to use."""
     module, x = network([6, 5, 3]), inputs(4, 6)
     before = module(x).detach()
     perceptron = Perceptron(module)
@@ -286,7 +287,7 @@ def test_a_forked_child_has_weights_of_its_own():
     child = os.fork()
     if child == 0:
         for parameter in perceptron.parameters:
-            parameter.numpy()[:] = 7  # no PyTorch: its threads did not come along
+            parameter.numpy()[:] = 7  # not by PyTorch, because the child does not have its threads
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert same(perceptron.parameters, before)
@@ -306,7 +307,7 @@ def test_parameters_at_the_size_of_mnist_lie_in_huge_pages():
 
 @pytest.mark.parametrize("beta", [0.5, 0.9, 0.99, 0.999])
 def test_adams_corrections_are_those_of_exact_powers(beta):
-    """In float32, for 200,000 steps. A library's pow, right but for a last bit of float64, gives the same."""
+    """In float32, for 200,000 steps. A library's pow that is off by the last bit of float64 gives the same."""
     wrong = []
     for step in range(1, 200_001):
         power = beta**step

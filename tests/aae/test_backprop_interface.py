@@ -1,4 +1,4 @@
-"""What both kinds of passes promise: several passes in one update, averages of weights, and errors."""
+"""The common contract of both kinds of passes: several passes in one update, averages of weights, and errors."""
 
 import copy
 import math
@@ -31,7 +31,7 @@ def random(*shape, seed=0):
 
 
 def build(module, rows=4, sizes=(6, 5, 3)):
-    """A network, its Perceptron, a pass and Adam."""
+    """Builds a network, its Perceptron, a pass and Adam."""
     net = network(sizes)
     perceptron = module.Perceptron(net)
     return net, perceptron, module.Pass(perceptron, rows), module.Adam(perceptron, BETAS)
@@ -45,16 +45,16 @@ def build(module, rows=4, sizes=(6, 5, 3)):
     sparse=st.booleans(),
 )
 def test_losses_on_several_passes_against_autograd(module, sizes, rows, sparse):
-    """One update by the sum of the gradients of a loss on each minibatch."""
+    """One update by the sum of the gradients of losses on several minibatches."""
     exact = network(sizes).double()
     perceptron = module.Perceptron(network(sizes), sparse)
     adam, several, clear = module.Adam(perceptron, BETAS), [], True
     room = 4 * sum(sizes) * UNIT * math.prod(math.sqrt(size) for size in sizes[:-1]) * 10
     for i, n in enumerate(rows):
         x, gradient = random(n, sizes[0], seed=i).clamp(0, 1), random(n, sizes[-1], seed=-i - 1).clamp(-1, 1)
-        exact(x.double()).backward(gradient.double())  # adds to the gradients so far
+        exact(x.double()).backward(gradient.double())  # accumulates the gradients
         hidden = [exact[: 2 * j + 1](x.double()) for j in range(len(sizes) - 2)]
-        clear &= all((value.abs() > room).all().item() for value in hidden)  # no ReLU on the other side by rounding
+        clear &= all((value.abs() > room).all().item() for value in hidden)  # rounding flips no ReLU
         several.append(module.Pass(perceptron, n))
         several[-1].forward(x)
         several[-1].backward(gradient)
@@ -70,14 +70,14 @@ def test_losses_on_several_passes_against_autograd(module, sizes, rows, sparse):
 
 
 def test_a_gradient_penalty_moves_by_extra_rows(passes):
-    """A loss on all rows and another on the last ones, each with a pass of its own, are one update."""
+    """A loss on all rows and another on the last rows, each with its own pass, make one update."""
     net, perceptron, first, adam = build(passes, rows=8)
     second = passes.Pass(perceptron, 5)
     x = random(8, 6)
     first.forward(x)
     first.backward(random(8, 3, seed=1))
     second.forward(x[3:].contiguous())
-    second.backward(random(2, 3, seed=2))  # of its last two rows
+    second.backward(random(2, 3, seed=2))  # its last two rows
     plain = network((6, 5, 3))
     (plain(x) * random(8, 3, seed=1)).sum().backward()
     (plain(x[6:]) * random(2, 3, seed=2)).sum().backward()
@@ -161,7 +161,7 @@ def test_a_backward_comes_after_a_forward_and_an_update_after_both(passes):
     one.forward(random(4, 6))
     with pytest.raises(ValueError, match="update must come after a backward"):
         adam.update(one, learning_rate=0.1)
-    with pytest.raises(ValueError, match="update must be given a pass at least"):
+    with pytest.raises(ValueError, match="update needs at least one pass"):
         adam.update(learning_rate=0.1)
 
 
@@ -170,7 +170,7 @@ def test_an_update_by_a_pass_of_another_network_is_refused(passes):
     _, _, _, other_adam = build(passes, sizes=(9, 8, 7))
     one.forward(random(4, 6))
     one.backward(random(4, 3))
-    with pytest.raises(ValueError, match="passes of the perceptron that it moves, got one of another"):
+    with pytest.raises(ValueError, match="passes of the perceptron that it updates, got one of another"):
         other_adam.update(one, learning_rate=0.1)
 
 
@@ -189,7 +189,7 @@ def test_parameters_that_were_assigned_are_no_longer_trained(passes, name):
     one.backward(random(4, 3))
     adam.update(one, learning_rate=0.1)
     ASSIGNED[name](net)
-    with pytest.raises(ValueError, match=r"parameters of Linear.* were assigned after its Perceptron was made"):
+    with pytest.raises(ValueError, match=r"parameters of Linear.* were replaced after its Perceptron was made"):
         adam.update(one, learning_rate=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The curves' geometry: lines, bands and ticks stand where the values are."""
+"""The curves' geometry: lines, bands and ticks are drawn at their values."""
 
 import math
 from itertools import pairwise
@@ -39,7 +39,7 @@ def test_values_stand_between_the_ticks_of_their_numbers():
 
 
 def test_every_level_is_inside_with_its_band():
-    """Also where it lies far from all values."""
+    """Even if it is far from all values."""
     made = of(FALLING, levels=[Level("floor", 0.02, 0.01, 0.04), Level("other", 500, 500, 500)], log=True)
     floor, other = made["levels"]
     assert TOP <= other["top"] == other["y"] == other["end"] < floor["top"] < floor["y"] < floor["end"] <= BOTTOM
@@ -47,14 +47,14 @@ def test_every_level_is_inside_with_its_band():
 
 
 def test_names_of_levels_do_not_overlap():
-    """They stand above their levels, those of higher levels above those of lower ones."""
+    """Names are above their levels, and names of higher levels are above names of lower ones."""
     made = of(FALLING, levels=[Level(str(value), value, value, value) for value in (5.01, 5.0, 0.3, 4.99)])
     places = [level["text"] for level in made["levels"]]
     upwards = sorted(range(4), key=lambda i: -places[i])
     assert upwards == [2, 3, 1, 0]
     assert all(places[a] - places[b] >= 12 for a, b in pairwise(upwards))
     assert all(level["text"] < level["y"] for level in made["levels"])
-    assert places[3] == made["levels"][3]["y"] - 5, "the lowest of a cluster is where it would be alone"
+    assert places[3] == made["levels"][3]["y"] - 5, "the lowest name of a cluster is not moved"
 
 
 @pytest.mark.parametrize("low", [0.0, -0.001])

@@ -1,4 +1,4 @@
-"""Checkpoints: what was saved comes back, and nothing that is damaged does."""
+"""A checkpoint restores what was saved, and a damaged one is never loaded."""
 
 import json
 from pathlib import Path
@@ -47,12 +47,12 @@ def test_there_may_be_none(tmp_path):
 
 
 def changes(byte: int) -> set[int]:
-    """Other values of a byte: a digit becomes another digit and a letter a letter, which keeps the header valid."""
+    """Other values for a byte. A digit is replaced by digits and a letter by letters, so the header stays valid."""
     return {byte ^ 1, byte ^ 0x20, byte ^ 0x80} | ({48 + (byte - 47) % 10} if chr(byte).isdigit() else set())
 
 
 def test_a_byte_that_changed_is_noticed_wherever_it_is(folder):
-    """Digits, names, shapes and tensors: with any byte changed, the one before is taken, or the content is the same."""
+    """In digits, names, shapes and tensors: after a change, the previous checkpoint is used or the content is equal."""
     path = folder / "000000000012.safetensors"
     whole = path.read_bytes()
     taken = []
@@ -62,7 +62,7 @@ def test_a_byte_that_changed_is_noticed_wherever_it_is(folder):
             found = load_checkpoint(folder)
             assert same(found, checkpoint(7)) or same(found, checkpoint(12)), (i, changed)
             taken.append(found.step)
-    assert taken.count(7) > 0.9 * len(taken), "only spaces and the like may change"
+    assert taken.count(7) > 0.9 * len(taken), "only changes of spaces and the like may pass"
 
 
 @pytest.mark.parametrize(

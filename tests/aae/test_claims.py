@@ -1,4 +1,4 @@
-"""Verdicts on made-up runs: each way a claim can go, with one seed and several, with few epochs and many."""
+"""Verdicts on made-up runs: every outcome of a claim, with one or several seeds and few or many epochs."""
 
 from statistics import stdev
 
@@ -13,11 +13,11 @@ RECIPES = {
     name: Recipe(name, find_kind(name.partition("_")[0]), None) for name in ("aae", "aae_wide", "vae", "vae_narrow")
 }
 FLOOR = {name: {measure: {"high": 0.02} for measure in MATCH_MEASURES} for name in RECIPES}
-SEVERAL = 5  # epochs in the last third, of 15: the fewest that are judged
+SEVERAL = 5  # epochs in the last third of 15, the fewest that are judged
 
 
 def run(model: str, *distances: float, seed: int = 0, nats: tuple = (), **others: float) -> RunResult:
-    """A run whose sliced Wasserstein distance is 1 before the last third and there as given; `others` are constant."""
+    """A run with sliced Wasserstein distance 1 before the last third and `distances` in it. `others` are constant."""
     suffix = RECIPES[model].kind.aggregated
     last = 3 * len(distances)
     values = [1.0] * (last + 1 - len(distances)) + list(distances)
@@ -34,7 +34,7 @@ def run(model: str, *distances: float, seed: int = 0, nats: tuple = (), **others
 
 
 def steady(model: str, distance: float, **settings) -> RunResult:
-    """The same distance in all of the last third, which is long enough to be judged."""
+    """A run with a constant distance in the last third, which is long enough to be judged."""
     return run(model, *[distance] * SEVERAL, **settings)
 
 
@@ -75,26 +75,26 @@ def test_distances_from_different_priors_are_not_comparable():
 
 
 def test_codes_that_have_matched_since_before_training_are_not_comparable():
-    """As those of an untrained VAE do; one that has been away in between counts."""
+    """An untrained VAE's codes match too. A run that stopped matching in between counts."""
     aae, priors = [steady("aae", 0.1)], (NormalPrior(2), NormalPrior(2))
     untrained = steady("vae", 0.2)
     for row in untrained.match:
         row["codes_sampled.sliced_wasserstein"] = 0.2
-    why = "The codes of VAE have been within 0.3 of the prior since before training."
+    why = "The codes of VAE are within 0.3 of the prior at every epoch, even before training."
     assert distances_not_comparable(aae, [steady("vae", 0.2), untrained], priors, 0.3) == why
     untrained.match[1]["codes_sampled.sliced_wasserstein"] = 0.31
     assert distances_not_comparable(aae, [untrained], priors, 0.3) == ""
 
 
 def test_few_epochs_are_too_short_to_judge():
-    """Two epochs of training leave one in the last third."""
+    """Two epochs of training leave one epoch in the last third."""
     aae, vae = [run("aae", 0.1)], [run("vae", 0.2)]
     claim = match_claim(aae, vae, FLOOR)
     assert claim["verdict"] == "too short to judge"
     assert claim["sliced_wasserstein"] == {"aae": 0.1, "vae": 0.2, "result": "too short to judge"}
     assert claim["note"].startswith("The last third of the training has 1 epoch and 1 snapshot. ")
     assert claim["reasons"][0] == (
-        "sliced Wasserstein distance: AAE 0.1, VAE 0.2, medians of the last epoch (last epoch: AAE 0.1, VAE 0.2, "
+        "sliced Wasserstein distance: AAE 0.1, VAE 0.2, medians over the last epoch (last epoch: AAE 0.1, VAE 0.2, "
         "its means of q(z|x) 5): too short to judge"
     )
     claim = stability_claim(aae, vae)
@@ -114,8 +114,8 @@ def test_closer_with_fewer_gaps():
     assert claim["sliced_wasserstein"] == {"aae": 0.1, "vae": 0.2, "result": "for"}
     assert len(claim["reasons"]) == 4
     assert claim["reasons"][0] == (
-        "sliced Wasserstein distance: AAE 0.1, VAE 0.2, medians of the last 5 epochs; lower for AAE in 100% "
-        "of them (last epoch: AAE 0.1, VAE 0.2, its means of q(z|x) 5): for"
+        "sliced Wasserstein distance: AAE 0.1, VAE 0.2, medians over the last 5 epochs; lower for AAE in 100% "
+        "of epochs (last epoch: AAE 0.1, VAE 0.2, its means of q(z|x) 5): for"
     )
 
 
@@ -133,7 +133,7 @@ def test_closer_with_more_gaps():
 
 
 def test_better_in_half_of_the_epochs_is_undecided():
-    """Whatever the last epoch was."""
+    """The last epoch does not matter."""
     claim = match_claim([run("aae", 0.1, 0.4, 0.4, 0.1, 0.1, 0.4)], [run("vae", *[0.2] * 6)], FLOOR)
     assert {claim[measure]["result"] for measure in MATCH_MEASURES} == {"undecided"}
     assert claim["verdict"] == "undecided"
@@ -146,25 +146,25 @@ def test_within_the_floor_all_are_alike():
 
 
 def test_seeds_are_compared_in_pairs():
-    """One seed of three has it the other way round in all of its epochs: two thirds for the claim."""
+    """In one of three seeds, all epochs contradict the claim, so two thirds support it."""
     aae = [steady("aae", x, seed=seed) for seed, x in enumerate((0.1, 0.1, 0.5))]
     vae = [steady("vae", 0.2, seed=seed) for seed in range(3)]
     claim = match_claim(aae, vae, FLOOR)
     assert claim["verdict"] == "supported"
-    assert "of the last 5 epochs of each of 3 seeds; lower for AAE in 67%" in claim["reasons"][0]
+    assert "over the last 5 epochs of each of 3 seeds; lower for AAE in 67%" in claim["reasons"][0]
 
 
 def test_every_model_goes_by_its_own_name():
     claim = match_claim([steady("aae_wide", 0.1)], [steady("vae_narrow", 0.2)], FLOOR)
     assert claim["empty_cells"] == {"aae_wide": 0.1, "vae_narrow": 0.2, "result": "for"}
     assert claim["reasons"][0] == (
-        "sliced Wasserstein distance: AAE wide 0.1, VAE narrow 0.2, medians of the last 5 epochs; lower for AAE wide "
-        "in 100% of them (last epoch: AAE wide 0.1, VAE narrow 0.2, its means of q(z|x) 5): for"
+        "sliced Wasserstein distance: AAE wide 0.1, VAE narrow 0.2, medians over the last 5 epochs; lower for AAE wide "
+        "in 100% of epochs (last epoch: AAE wide 0.1, VAE narrow 0.2, its means of q(z|x) 5): for"
     )
 
 
 def test_each_model_has_a_floor_of_its_own():
-    """Within its floor the VAE counts as 0.3, so that the AAE is nearer."""
+    """Below its floor, the VAE counts as 0.3, so the AAE is nearer."""
     floor = FLOOR | {"vae": {measure: {"high": 0.3} for measure in MATCH_MEASURES}}
     claim = match_claim([steady("aae", 0.25)], [steady("vae", 0.2)], floor)
     assert claim["empty_cells"] == {"aae": 0.25, "vae": 0.2, "result": "for"}
@@ -217,7 +217,7 @@ def test_two_seeds_say_nothing_of_seeds_and_two_snapshots_nothing_of_reconstruct
     claim = stability_claim(aae, [steady("vae", 0.2, seed=seed, nats=(150.0, 151.0)) for seed in range(2)])
     assert "seeds" not in claim
     assert claim["reconstruction"] == {"aae": 10, "vae": 1, "result": "too short to judge"}
-    assert claim["verdict"] == "mixed", "the other two decide"
+    assert claim["verdict"] == "mixed", "the other two criteria decide"
     assert "has 5 epochs and 2 snapshots." in claim["note"]
 
 
@@ -225,7 +225,7 @@ def test_two_seeds_say_nothing_of_seeds_and_two_snapshots_nothing_of_reconstruct
 
 
 def timing(aae_seconds: float, vae_seconds: float, aae_flops: int = 3_000_000_000, level: float = 0.25, why="") -> dict:
-    """With a median of two epochs, the AAE gets to 0.25 in epoch 13 of 15, the VAE in epoch 12."""
+    """With a median over two epochs, the AAE reaches 0.25 in epoch 13 of 15 and the VAE in epoch 12."""
     return time_claim(
         [run("aae", 0.3, 0.3, 0.2, 0.2, 0.2)],
         [steady("vae", 0.2)],
@@ -271,7 +271,7 @@ def a_seed_that_never_matches(*distances: float) -> dict:
 def test_a_model_that_never_matches_takes_longer():
     claim = a_seed_that_never_matches(*[0.2] * SEVERAL)
     assert claim["seconds_to_match"] == {"aae": None, "vae": 24, "result": "for"}
-    assert "AAE not in every seed, VAE 24 s" in claim["reasons"][2]
+    assert "AAE not with every seed, VAE 24 s" in claim["reasons"][2]
 
 
 def test_in_a_short_training_only_the_time_of_an_epoch_is_judged():

@@ -1,4 +1,4 @@
-"""Labels that codes tell or do not tell, and discriminators whose answers are known."""
+"""Codes that predict or do not predict labels, and discriminators with known answers."""
 
 import math
 
@@ -15,7 +15,7 @@ CENTRES = np.array([[0, 0], [10, 0], [0, 10], [10, 10]])
 
 
 def clusters(seed: int) -> np.ndarray:
-    """A cluster of codes for each label, far apart."""
+    """One cluster of codes per label, far apart."""
     return CENTRES[LABELS] + np.random.default_rng(seed).normal(size=(200, 2))
 
 
@@ -25,7 +25,7 @@ def test_labels_that_the_codes_tell():
 
 
 def test_labels_that_no_line_separates():
-    """Two labels in opposite corners: neighbours tell them, a line does no better than three corners of four."""
+    """Two labels in opposite corners: neighbours separate them, a line gets at most three corners of four right."""
     labels = (LABELS % 3 == 0).astype(int)
     metrics = label_metrics(clusters(0), labels, clusters(1), labels)
     assert metrics["knn_accuracy"] == 1
@@ -33,7 +33,7 @@ def test_labels_that_no_line_separates():
 
 
 def test_codes_that_tell_nothing():
-    """One point in four is right by chance; 200 of them to five sigma."""
+    """One point in four is right by chance. The tolerance for 200 points is five sigma."""
     random = np.random.default_rng(0)
     codes = random.normal(size=(2, 200, 2))
     for accuracy in label_metrics(codes[0], LABELS, codes[1], LABELS).values():
@@ -72,7 +72,7 @@ def test_an_undecided_discriminator():
 
 
 def test_a_discriminator_that_is_right():
-    """Codes at z_0 = 20 have the logit 5 - 20, samples within 6.8 have 5 - z_0 > -1.8 and all but a few above 0."""
+    """Codes at z_0 = 20 have the logit 5 - 20. Samples within 6.8 have 5 - z_0 > -1.8, and nearly all are above 0."""
     codes = torch.tensor([[20.0, 0.0]]).repeat(50, 1)
     metrics = discriminator_metrics(discriminator(-1, 5), codes, np.zeros(50), NormalPrior(2), seed=0)
     assert metrics["accuracy"] == 1
@@ -83,14 +83,14 @@ def test_a_discriminator_that_is_right():
 def test_a_discriminator_that_is_wrong():
     codes = torch.zeros(50, 2)
     metrics = discriminator_metrics(discriminator(-1000, 0.5), codes - 1, np.zeros(50), NormalPrior(2), seed=0)
-    # Every code has the logit 0.5; of the samples the half with z_0 > 0 has less than 0.
+    # Every code has the logit 0.5. The half of the samples with z_0 > 0 has a logit below 0.
     assert metrics["accuracy"] == pytest.approx(0.25, abs=5 * 0.5 / math.sqrt(50) / 2)
     assert metrics["generator_loss"] == pytest.approx(math.log(1 + math.exp(-0.5)))
 
 
 def test_a_discriminator_that_sees_labels():
-    """Logits are the label minus 1.5, for codes and for samples of the same classes: labels 2 and 3 are taken for
-    samples, so the codes of labels 0 and 1 are right and of the samples those of classes 2 and 3."""
+    """Logits are the label minus 1.5, for codes and for samples of the same classes. Labels 2 and 3 are classified as
+    samples, so codes of labels 0 and 1 and samples of classes 2 and 3 are right."""
     labels = np.repeat([0, 1, 2, 3], [40, 30, 20, 10])
     metrics = discriminator_metrics(
         discriminator(0, -1.5, label_classes=4), torch.zeros(100, 2), labels, MixturePrior(4), seed=0
@@ -101,7 +101,7 @@ def test_a_discriminator_that_sees_labels():
 
 
 def test_samples_have_the_classes_of_the_codes():
-    """Classes 0 and 2 of a tight mixture lie at z_0 = 30 and -30, where the logit is 30 and 0, codes at 0."""
+    """Classes 0 and 2 of a tight mixture lie at z_0 = 30 and -30, where the logit is 30 and 0. Codes lie at 0."""
     prior = MixturePrior(4, 30.0, 0.1, 0.1)
     model = discriminator(1, 0, label_classes=4)
     model.discriminator[2].weight[0, 1:] = 0

@@ -1,4 +1,4 @@
-"""The command `aae`: what it writes, and its one line for what is wrong."""
+"""The command `aae`: its output, and its one line for every mistake."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def save_model(run: str, shape=SHAPE, names=NAMES, code_size=2) -> None:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A working folder with an untrained model and prepared data."""
+    """The working folder, with an untrained model and prepared data."""
     monkeypatch.chdir(tmp_path)
     save_model("aae-0")
     save_dataset(Dataset(IMAGES[:24], LABELS[:24], IMAGES[24:], LABELS[24:], NAMES), Path("data/prepared"))
@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """A function that calls the command in this process and gives its standard output."""
+    """A function that calls the command in this process and returns its standard output."""
 
     def call(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["aae", *arguments])
@@ -60,7 +60,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def failure(run):
-    """A function that gives the line with which a call ends that cannot work; it must leave no file behind."""
+    """A function that returns the error line of a call that must fail. The call must not leave a file behind."""
 
     def call(*arguments: str) -> str:
         before = sorted(Path().rglob("*"))
@@ -173,7 +173,7 @@ def test_files_that_are_no_images_of_the_model(failure, make, message):
         (None, "x.npy: no such file"),
         (np.zeros((3, 5, 4)), "x.npy[0]: images must have one of the shapes [n, 6, 4, 1]"),
         (np.full((3, 6, 4), 2.0), "x.npy[0]: floating-point images must be in [0, 1]; found 2 to 2"),
-        (np.float32(1), "x.npy: a number; needed an array of images"),
+        (np.float32(1), "x.npy: a single number; needed an array of images"),
         (b"x" * 10, "x.npy: not a readable array"),
     ],
 )
@@ -246,21 +246,21 @@ def test_codes_of_another_size(run, failure):
     run("traverse", *model, "--from", "-1", "--to", "1.0", "--steps", "2", "-o", "strip.npy")
     assert np.array_equal(np.load("strip.npy"), aae.load(FOLDERS / "vae-0").decode([[-1], [1]]))
     message = failure("decode", *model, "--at", "0,1", "-o", "x.png")
-    assert message == "--at: 0,1: needed a code of the model's size 1, as 0.5"
+    assert message == "--at: 0,1: needed a code of the model's size 1, such as 0.5"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["decode", "--at", "1", "-o", "x.png"], "--at: 1: needed a code of the model's size 2, as 0.5,-1.2"),
+        (["decode", "--at", "1", "-o", "x.png"], "--at: 1: needed a code of the model's size 2, such as 0.5,-1.2"),
         (["decode", "--at", "nan,1", "-o", "x.png"], "--at: nan,1: needed a code"),
-        (["decode", "--at", "0,1", "-o", "x.jpg"], "x.jpg: the name must end in .png, .gif or .npy"),
+        (["decode", "--at", "0,1", "-o", "x.jpg"], "x.jpg: the name must end in .png or .gif or .npy"),
         (["decode", "-o", "x.png"], "the following arguments are required: --at; see aae decode --help"),
         (["sample", "-n", "0", "-o", "x.png"], "argument -n: must be an integer of 1 or more; found 0"),
         (["sample", "--seed", "-1", "-o", "x.png"], "seed must be an integer from 0 to 2^63 - 1; found -1"),
         (
             ["traverse", "--from", "zero", "--to", "1", "-o", "x.png"],
-            "--from: zero: needed a code of the model's size 2, as 0.5,-1.2, or a class (nought, 1, two)",
+            "--from: zero: needed a code of the model's size 2, such as 0.5,-1.2, or a class (nought, 1, two)",
         ),
         (["traverse", "--from", "1", "--to", "two", "--data", "no", "-o", "x.png"], "no/train_images.npy: cannot"),
         (["traverse", "--from", "0,0", "--to", "1,1", "--steps", "1", "-o", "x.png"], "steps must be an integer"),
@@ -286,7 +286,7 @@ def test_refused(failure, arguments, message):
             "images of 4 x 6 x 1 in the classes nought, 1, two; the model has images of 6 x 4 x 1",
         ),
         (SHAPE, ("a", "b", "c"), LABELS, "images of 6 x 4 x 1 in the classes a, b, c; the model has images of"),
-        (SHAPE, NAMES, np.zeros_like(LABELS), "no training image of class 1"),
+        (SHAPE, NAMES, np.zeros_like(LABELS), "no training images of class 1"),
     ],
 )
 def test_class_means_of_other_data(failure, shape, names, labels, message):
@@ -301,7 +301,7 @@ def test_class_means_of_other_data(failure, shape, names, labels, message):
 
 @pytest.mark.parametrize(("kind", "part"), [("aae", "both"), ("vae", "encoder"), ("vae", "decoder")])
 def test_onnx_agrees_with_pytorch(run, kind, part):
-    """At batches of other sizes than that of the example that the exporter saw."""
+    """For batch sizes other than the exporter's example."""
     save_model(f"{kind}-0")
     run("export", "--model", str(FOLDERS / f"{kind}-0"), "--part", part, "--onnx", "model.onnx")
     onnx.checker.check_model("model.onnx", full_check=True)
@@ -324,7 +324,7 @@ def test_onnx_agrees_with_pytorch(run, kind, part):
 def test_onnx_without_its_packages(failure, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     line = failure("export", "--onnx", "model.onnx")
-    assert line == "the package onnxscript is missing, which ONNX needs; `pip install 'aae[onnx]'`"
+    assert line == "the ONNX export needs the package onnxscript; `pip install 'aae[onnx]'`"
 
 
 # --- info and help --------------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_the_console_command():
 
 
 def test_as_a_process(folder):
-    """Status, standard error, and a reader that stops early."""
+    """Exit status, standard error, and a reader that stops early."""
 
     def process(code: str) -> subprocess.CompletedProcess:
         root = Path(__file__).parents[2]
@@ -363,7 +363,7 @@ def test_as_a_process(folder):
     run = "from aae.command import main; main()"
     wrong = process(f"sys.argv = ['aae', 'decode', '--at', '1', '-o', 'x.png']; {run}")
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert wrong.stderr == "error: --at: 1: needed a code of the model's size 2, as 0.5,-1.2\n"
+    assert wrong.stderr == "error: --at: 1: needed a code of the model's size 2, such as 0.5,-1.2\n"
     missing = process(f"sys.modules['aae_native'] = None; sys.argv = ['aae', 'info']; {run}")
     assert missing.stderr.startswith("error: the native extension is missing (")
     assert missing.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Trainings in graphs: the bits of iterations one by one. On the CPU, a recording stands in for CUDA's graphs."""
+"""Training in graphs gives the bits of iterations one by one. On the CPU, a recording replaces CUDA graphs."""
 
 from collections.abc import Callable
 
@@ -22,28 +22,28 @@ from aae.trainer import train_epoch
 ADAM = AdamSettings(0.001, [0.9, 0.999])
 SIZES = {
     "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
-    "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # the default experiment's
+    "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # as in the default experiment
 }
 VAE_SIZES = {"pixels": 5, "code_size": 1, "encoder_widths": [4], "decoder_widths": [4]}
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
-ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one of a single one
+ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one graph of one iteration
 
 aten = torch.ops.aten
-WAITING = {aten._local_scalar_dense, aten.nonzero, aten.equal, aten.is_nonzero}  # for the device, to look at numbers
-BRINGING = {aten.lift_fresh, aten.scalar_tensor}  # numbers of Python to the device
+WAITING = {aten._local_scalar_dense, aten.nonzero, aten.equal, aten.is_nonzero}  # wait for numbers from the device
+BRINGING = {aten.lift_fresh, aten.scalar_tensor}  # copy Python numbers to the device
 
 
 class Recording(TorchDispatchMode):
-    """A CUDA graph on the CPU: the operations on tensors while it is entered, which leave no trace in them.
+    """A CUDA graph on the CPU. As a context manager, it records the operations on tensors and undoes their effects.
 
-    Capturing runs Python once and the operations not at all. A replay runs the operations with the arguments that they
-    were captured with: the same tensors, whatever they hold by then, and the same Python numbers.
+    Like a CUDA capture, recording runs the Python code once and leaves the tensors unchanged. A replay runs the
+    operations with the captured arguments: the same tensors with their current content, and the same Python numbers.
     """
 
     def __init__(self):
         super().__init__()
         self.calls: list[tuple] = []
-        self.found: dict[int, tuple[Tensor, Tensor]] = {}  # memory by address, and a copy of what it held
+        self.found: dict[int, tuple[Tensor, Tensor]] = {}  # memory by address, and a copy of its original content
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
         assert op.overloadpacket not in WAITING | BRINGING, f"{op} cannot be captured"
@@ -70,7 +70,7 @@ class Recording(TorchDispatchMode):
 
 
 class RecordingCapture:
-    """Stands in for `aae.cuda_graph.CudaCapture`."""
+    """Replaces `aae.cuda_graph.CudaCapture`."""
 
     def warm_up(self, work: Callable[[], None]) -> None:
         work()
@@ -87,7 +87,7 @@ def tensors_in(tree) -> list[Tensor]:
 
 
 def whole_memory(tensor: Tensor) -> Tensor:
-    """All bytes of the memory that `tensor` may be a part of."""
+    """All bytes of the storage that contains `tensor`."""
     return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
 
 
@@ -97,7 +97,7 @@ def value_on_gpu(value, steps, device):
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs_gpu)])
 def device(request, monkeypatch):
-    # What trains on a GPU, here and there.
+    # The passes that train on a GPU, also used here on the CPU.
     monkeypatch.setattr("aae.trainer.passes_on", lambda device: backprop)
     monkeypatch.setattr("aae.trainer.value_by_step", value_on_gpu)
     if request.param == "cuda":
@@ -108,7 +108,7 @@ def device(request, monkeypatch):
 
 @pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae"])
 def build(request, device):
-    """Makes the same trainer at every call."""
+    """A function that makes the same trainer at every call."""
 
     def build():
         sizes, random = dict(SIZES[device]), torch.Generator().manual_seed(0)
@@ -132,7 +132,7 @@ def build(request, device):
 
 
 def joint_trainer(sizes, images, training, labels):
-    """With everything that may follow a schedule on one."""
+    """A joint trainer in which every setting that may follow a schedule follows one."""
     rate = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999])
     settings = JointAAESettings(
         prior=NormalSettings(),
@@ -156,7 +156,7 @@ def joint_trainer(sizes, images, training, labels):
 
 @pytest.fixture(autouse=True)
 def short_graphs(request, monkeypatch):
-    """Graphs of at most three iterations, so that something is left of an epoch."""
+    """Graphs of at most three iterations, so that an epoch has a remainder."""
     if "device" in request.fixturenames:
         monkeypatch.setattr("aae.cuda_graph.MAX_LENGTH", PER_GRAPH)
 
@@ -166,7 +166,7 @@ def graphed(trainer):
 
 
 def everything(trainer):
-    """Copies of all that training changes."""
+    """Copies of everything that training changes."""
     return {name: tensor.clone() for name, tensor in trainer.state().items()}
 
 
@@ -204,7 +204,7 @@ def test_the_length_of_graphs(iterations, length):
 
 def test_no_other_length_queues_fewer_graphs():
     def queued(iterations: int, length: int) -> int:
-        """Counted as `advance` goes through an epoch."""
+        """The number of graphs that `advance` queues in an epoch."""
         graphs = 0
         while iterations:
             iterations -= length if iterations >= length else 1
@@ -227,7 +227,7 @@ def test_warming_up_changes_nothing(build):
 
 @pytest.mark.parametrize("step", [1, 3, 4, 7, 8])
 def test_resuming_from_any_step(build, step):
-    """With new graphs, as after an interruption, and with those that have already run elsewhere."""
+    """With new graphs, as after an interruption, and with graphs that have already run."""
     one_by_one = build()
     saved = None
     for epoch in (1, 2):
@@ -262,7 +262,7 @@ def test_the_trainer_may_advance_by_itself_in_between(build):
 
 @pytest.mark.parametrize("name", ["learning rate", "constant"])
 def test_a_graph_follows_a_learning_rate_on_the_device(device, name):
-    """Captured with one rate and replayed with others, an update is the one that these make; a number is captured."""
+    """A graph captured with one rate and replayed with others uses the others. A Python number would be fixed."""
     random = torch.Generator().manual_seed(0)
     x, grad_outputs = (torch.randn(8, size, generator=random).to(device) for size in (5, 3))
     rates = [0.0, 0.25, 0.5]
@@ -297,7 +297,7 @@ def test_a_graph_follows_a_learning_rate_on_the_device(device, name):
 
 
 def test_the_stand_in_captures_what_a_graph_would():
-    """Operations only, on the tensors as they are at replay, with the numbers of the capture."""
+    """It replays only operations, on the tensors' content at replay, with the Python numbers of the capture."""
     total, number = torch.zeros(3), 2.0
     graph = RecordingCapture()(lambda: total.add_(torch.ones(3) * number), 2)
     assert torch.equal(total, torch.zeros(3))
@@ -319,7 +319,7 @@ def test_nothing_waits_for_the_gpu(build, precision):
     one_by_one, trainer = build(), build()
     graphs = graphed(trainer)
     one_by_one.advance(1)
-    graphs.advance(PER_GRAPH)  # captures, which waits
+    graphs.advance(PER_GRAPH)  # captures, which synchronises
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):

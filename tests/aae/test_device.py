@@ -1,5 +1,5 @@
-"""Which device a training takes, and the line that says why it is not the GPU; PyTorch's and the GPU's answers are set
-by the tests."""
+"""The device that a training uses, and the line that says why it is not the GPU. The tests set PyTorch's and the GPU's
+answers."""
 
 import aae_native
 import pytest

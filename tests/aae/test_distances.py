@@ -1,4 +1,4 @@
-"""Every distance against closed forms, and against shifts and scales whose effect is known."""
+"""Every distance against closed forms, and its response to shifts and scales of known effect."""
 
 import math
 from itertools import pairwise
@@ -39,7 +39,7 @@ def normal_target(n: int, d: int = 2, std: float = 1.0):
 
 @pytest.fixture(scope="module")
 def exact():
-    """Samples of N(0, I) [N, 2]: codes that are the prior's."""
+    """Samples of N(0, I) [N, 2]: codes distributed exactly like the prior."""
     return sample_prior(NormalPrior(2), N, seed=3, step=0).double().numpy()
 
 
@@ -63,14 +63,14 @@ def test_one_dimension_agrees_with_quadrature():
 
 
 def test_a_single_point():
-    """All mass at c: along u the distance is sqrt((c u)² + std²), and (c u)² is |c|²/2 on average."""
+    """All mass is at c. The distance along u is sqrt((c u)² + std²), and the mean of (c u)² is |c|²/2."""
     raw, centred = sliced_wasserstein(np.tile([3.0, 4.0], (50, 1)), normal_target(50, std=2.0))
     assert raw == pytest.approx(math.sqrt(25 / 2 + 2**2), rel=1e-12)
     assert centred == pytest.approx(2, rel=1e-12)
 
 
 def test_a_shift_of_the_mean_moves_the_raw_distance_alone(exact, before):
-    """W2² of x + t exceeds that of x by 2 t mean(x) + t²: the mean over the directions is known exactly."""
+    """W2² of x + t exceeds that of x by 2 t mean(x) + t². The mean over the directions is known exactly."""
     raw, centred = sliced_wasserstein(exact + SHIFT, TARGET)
     expected = math.sqrt(before["sliced_wasserstein"] ** 2 + 0.1 * exact[:, 0].mean() + 0.1**2 / 2)
     assert raw == pytest.approx(expected, rel=1e-9)
@@ -79,7 +79,7 @@ def test_a_shift_of_the_mean_moves_the_raw_distance_alone(exact, before):
 
 
 def test_a_scale_error(exact, before):
-    """N(0, 1.05² I) is 0.05 away in every direction, and samples of it lie 1.05 `before` from it at most."""
+    """N(0, 1.05² I) is 0.05 away in every direction, and its samples are at most 1.05 `before` away from it."""
     for key, measured in zip(
         ("sliced_wasserstein", "sliced_wasserstein_centred"), sliced_wasserstein(SCALE * exact, TARGET), strict=True
     ):
@@ -88,7 +88,7 @@ def test_a_scale_error(exact, before):
 
 
 def test_against_a_sampled_prior_it_is_the_distance_of_the_two_samples():
-    """On a line the sorted samples are matched in order, each code ten times."""
+    """On a line, the sorted samples are matched in order. Each code is matched ten times."""
     target = build_target(UniformPrior(1, 2.0), 30, cells=3, projections=1)
     x = np.linspace(-1, 5, 30)[::-1, None] ** 3
     distance = np.repeat(np.sort(x[:, 0]), 10) - np.sort(target.sample[:, 0])
@@ -101,7 +101,7 @@ def test_against_a_sampled_prior_it_is_the_distance_of_the_two_samples():
 
 
 def middles(cells):
-    """The points between the prior's quantiles, one in each cell of an axis."""
+    """The probability midpoint of each cell of an axis."""
     return norm.ppf((np.arange(cells) + 0.5) / cells)
 
 
@@ -112,7 +112,7 @@ def test_one_code_in_each_cell():
 
 
 def test_all_codes_in_one_cell():
-    """Chi² is then n (cells² - 1), also far outside."""
+    """Chi² is then n (cells² - 1), also for codes far outside."""
     for place in (0.01, -1e9, 1e9):
         expected = {"empty_cells": 399 / 400, "chi2_per_dof": 50}
         assert cell_metrics(np.full((50, 2), place), normal_target(50)) == pytest.approx(expected)
@@ -127,7 +127,7 @@ def test_pairs_of_axes_are_averaged():
 
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.1, 1.0), (0.0, 1.05), (0.0, 0.8)])
 def test_chi2_grows_as_the_cells_probabilities_say(exact, shift, scale):
-    """E chi² = Σ (n p_i (1 - p_i) + n² (p_i - p)²) / (n p), its variance about 2 dof + 4 λ, noncentral."""
+    """E chi² = Σ (n p_i (1 - p_i) + n² (p_i - p)²) / (n p). Its noncentral variance is about 2 dof + 4 λ."""
     edges = norm.ppf(np.arange(21) / 20)
     p0 = np.diff(norm.cdf((edges - shift) / scale))
     p1 = np.diff(norm.cdf(edges / scale))
@@ -142,13 +142,13 @@ def test_chi2_grows_as_the_cells_probabilities_say(exact, shift, scale):
 
 
 def test_kolmogorov_smirnov_of_a_shift_and_a_scale(exact, before):
-    """It differs from that of the distributions themselves by at most the samples' own statistic."""
+    """It differs from the distance of the distributions by at most the samples' own statistic."""
     x = np.linspace(-5, 5, 100_001)
     own = before["axis_0"]["ks"]
     for shift, scale in [(0.1, 1), (0, SCALE)]:
         expected = np.abs(norm.cdf(x) - norm.cdf((x - shift) / scale)).max()
         assert TARGET.ks(0, exact[:, 0] * scale + shift) == pytest.approx(expected, abs=own + 1e-6)
-    assert 2 * norm.cdf(0.05) - 1 > 2 * own, "the shift's own 0.04 must stand out of the noise"
+    assert 2 * norm.cdf(0.05) - 1 > 2 * own, "the shift's 0.04 must be well above the noise"
 
 
 def test_axes(exact):
@@ -170,7 +170,7 @@ def test_moments_of_a_coin():
 
 
 def test_what_is_not_defined_is_none():
-    """All codes the same, as those of a VAE that ignores its input."""
+    """All codes are the same, as in a VAE that ignores its input."""
     metrics = code_metrics(np.full((50, 2), 0.3), normal_target(50))
     for key in ("mardia_skewness", "mardia_kurtosis", "correlation"):
         assert metrics[key] is None
@@ -197,7 +197,7 @@ def test_mardia_by_its_definition():
 
 
 def test_mardia_of_normal_samples(exact):
-    """n b1 / 6 is chi² of d (d+1) (d+2) / 6 = 4 degrees of freedom, b2 normal about 8 with variance 8 d (d+2) / n."""
+    """n b1 / 6 is chi² with d (d+1) (d+2) / 6 = 4 degrees of freedom; b2 is normal, mean 8, variance 8 d (d+2) / n."""
     measured = mardia(exact)
     assert N * measured["mardia_skewness"] / 6 < chi2(4).isf(1e-6)
     assert measured["mardia_kurtosis"] == pytest.approx(8, abs=5 * math.sqrt(64 / N))
@@ -214,14 +214,14 @@ def pair_moments(distance: float, variance: float = 2.0) -> tuple[float, float]:
 
 
 def biased_mmd2(codes, mmd2):
-    """With the pairs of a code with itself: this is a squared distance, for which the triangle inequality holds."""
+    """MMD² including each code's pair with itself. It is a squared distance, so the triangle inequality holds."""
     _, own = self_pair_means(codes, 4.0, distinct=True)
     return mmd2 + (1 - own) / len(codes)
 
 
 @pytest.mark.parametrize("change", ["shift", "scale"])
 def test_energy_distance_and_mmd_of_a_shift_and_a_scale(exact, before, change):
-    """Both are squared distances in a Hilbert space, so the sample's own distance from its law bounds the error."""
+    """Both are squared distances in a Hilbert space. The sample's distance from its law therefore bounds the error."""
     (same_distance, same_kernel) = pair_moments(0.0)
     if change == "shift":
         codes, own_error = exact + SHIFT, 1.0
@@ -237,21 +237,21 @@ def test_energy_distance_and_mmd_of_a_shift_and_a_scale(exact, before, change):
     assert measured["energy_distance"] > 2 * before["energy_distance"]
 
     mmd2 = own_kernel + same_kernel - 2 * cross_kernel
-    bound = math.sqrt(biased_mmd2(exact, before["mmd2"]))  # a wider cloud is no further off under a wider kernel
+    bound = math.sqrt(biased_mmd2(exact, before["mmd2"]))  # under a wider kernel, a wider cloud is not further away
     assert math.sqrt(biased_mmd2(codes, measured["mmd2"])) == pytest.approx(math.sqrt(mmd2), abs=1.05 * bound)
     assert measured["mmd2"] > 2 * abs(before["mmd2"])
 
 
 def test_a_shift_moves_the_energy_distance_by_its_potential(exact, before):
-    """The codes' own distances stay, so what changes is 2 E|x - z|, which for each code is the mean of a Rice law."""
+    """The codes' distances from each other stay. Only 2 E|x - z| changes; for each code it is a Rice law's mean."""
     change = rice(np.linalg.norm(exact + SHIFT, axis=1)).mean() - rice(np.linalg.norm(exact, axis=1)).mean()
     measured = pair_metrics(exact + SHIFT, TARGET)["energy_distance"] - before["energy_distance"]
-    # Sums of N² float32 distances: each is good to 1e-7, at worst all on the same side.
+    # Sums of N² float32 distances. Each has an error of up to 1e-7, in the worst case all of the same sign.
     assert measured == pytest.approx(2 * change.mean(), abs=4e-7)
 
 
 def test_mmd_by_its_definition():
-    """Against a sampled prior, with every pair in a plain array."""
+    """Compared with a sampled prior, with all pairs in a plain array."""
     target = build_target(MixturePrior(3), 40, cells=3, projections=4)
     x = sample_prior(SwissRollPrior(), 40, seed=1, step=0).double().numpy()
     z = target.sample[:40]
@@ -268,7 +268,7 @@ def test_mmd_by_its_definition():
 
 def energy_on_a_line(x: np.ndarray, z: np.ndarray) -> float:
     """The energy distance of two samples on a line: twice the integral of the squared difference of their distribution
-    functions (Székely & Rizzo 2013, section 2), which are steps. No distance of a pair has a part in it."""
+    functions, which are step functions (Székely & Rizzo 2013, section 2). It uses no distances of pairs."""
     points = np.sort(np.concatenate([x, z]))
     difference = np.searchsorted(np.sort(x), points, side="right") / len(x)
     difference -= np.searchsorted(np.sort(z), points, side="right") / len(z)
@@ -276,7 +276,7 @@ def energy_on_a_line(x: np.ndarray, z: np.ndarray) -> float:
 
 
 def energy_in_a_plane(x: np.ndarray, z: np.ndarray, directions: int = 2000) -> float:
-    """Of two samples in a plane: |w| is pi/2 times the mean of |u w| over all directions u."""
+    """The energy distance of two samples in a plane: |w| is pi/2 times the mean of |u w| over all directions u."""
     angles = (np.arange(directions) + 0.5) * np.pi / directions
     lines = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return np.pi / 2 * float(np.mean([energy_on_a_line(x @ u, z @ u) for u in lines]))
@@ -294,7 +294,7 @@ def test_energy_distance_in_a_plane_by_distribution_functions():
     target = build_target(MixturePrior(3), 40, cells=3, projections=4)
     x = sample_prior(SwissRollPrior(), 40, seed=1, step=0).double().numpy()
     expected = energy_in_a_plane(x, target.sample[:40])
-    # A mean of 2000 directions of a function that is smooth but for its kinks: good to a few parts in a million.
+    # The mean over 2000 directions of a function that is smooth except for kinks is good to a few parts in a million.
     assert pair_metrics(x, target)["energy_distance"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -314,14 +314,14 @@ def test_energy_distance_from_the_normal_prior_by_distribution_functions():
     prior=st.sampled_from([UniformPrior(2), MixturePrior(3), SwissRollPrior()]), n=st.integers(2, 30), data=st.data()
 )
 def test_energy_distance_is_never_negative(prior, n, data):
-    """Not even of codes that are the very samples that stand for the prior."""
+    """Not even for codes that equal the samples that represent the prior."""
     target = build_target(prior, n, cells=2, projections=2)
     codes = target.sample[:n] if data.draw(st.booleans()) else cloud(data.draw(st.integers(0, 2**32)), n)
-    # Sums of n² float32 distances below 10: each is good to 1e-6.
+    # Sums of n² float32 distances below 10. Each has an error of up to 1e-6.
     assert pair_metrics(codes, target)["energy_distance"] >= -4e-6
 
 
-# --- what must not matter -------------------------------------------------------------------------
+# --- invariances ----------------------------------------------------------------------------------
 
 
 def cloud(seed: int, n: int) -> np.ndarray:
@@ -382,20 +382,20 @@ def test_the_unit_of_the_code_does_not_matter(exact):
 
 @pytest.mark.parametrize("prior", [NormalPrior(1), NormalPrior(2, 3.0), NormalPrior(5), *OTHER_PRIORS], ids=str)
 def test_samples_of_the_prior_are_near_it(prior):
-    """Each measure within what chance allows at one in a million or so, for every prior."""
+    """For every prior, each measure is within bounds that chance exceeds about once in a million."""
     n = 2000
     target = build_target(prior, n, cells=8, projections=32)
     codes = sample_prior(prior, n, seed=11, step=5).double().numpy()
     metrics = code_metrics(codes, target)
     spread = math.sqrt(target.scale / 2)  # root of the summed variances
-    # With more than two axes chi² is a mean over pairs, which varies less; cells cut by samples vary by 1 % more.
+    # With more than two axes, chi² is a mean over pairs, which varies less. Cells cut by samples vary by 1 % more.
     assert metrics["chi2_per_dof"] == pytest.approx(1.01, abs=5.5 * math.sqrt(2 / 63))
     assert metrics["empty_cells"] == 0
     assert metrics["ks_max"] < 2.8 / math.sqrt(n) * math.sqrt(1.1)
-    # The mean's part of W2² is |mean|²/d in the mean over directions; that of the shape is a few times more at worst.
+    # The mean contributes |mean|²/d to W2², averaged over directions. The shape contributes at most a few times more.
     assert metrics["sliced_wasserstein"] < 8 * spread / math.sqrt(n)
     assert metrics["sliced_wasserstein_centred"] <= metrics["sliced_wasserstein"]
-    # A degenerate V-statistic: its mean is E|z - z'| / n, or twice that for a second sample, and its tail exponential.
+    # A degenerate V-statistic: its mean is E|z - z'| / n, or twice that for a second sample. Its tail is exponential.
     assert abs(metrics["energy_distance"]) < 30 * target.self_distance / n
     assert abs(metrics["mmd2"]) < 30 * (1 - target.self_kernel) / n
 

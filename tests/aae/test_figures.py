@@ -1,4 +1,4 @@
-"""The pictures: what stands where, in which colour, on which axes, and that the bytes are always the same."""
+"""The pictures: positions, colours and axes, and that the bytes are always the same."""
 
 import io
 
@@ -46,7 +46,7 @@ def rgb(colour: str) -> np.ndarray:
 
 
 def centre_of(plot: np.ndarray, colour: str, limit: float) -> np.ndarray:
-    """Where, in units of the axes, the pixels of exactly this colour lie on average."""
+    """The mean position, in axis units, of the pixels of exactly this colour."""
     rows, columns = np.nonzero((plot == rgb(colour)).all(axis=-1))
     assert len(rows), f"no pixel is {colour}"
     return np.array([(columns.mean() + 0.5) / PLOT * 2 - 1, 1 - (rows.mean() + 0.5) / PLOT * 2]) * limit
@@ -80,7 +80,7 @@ def test_codes_that_are_not_finite():
 
 
 def test_the_principal_plane():
-    """Codes with all variance on two known directions of five are shown in their plane."""
+    """Five-dimensional codes that vary only in two known directions are shown in the plane of these."""
     directions = np.linalg.qr(RANDOM.standard_normal((5, 2)))[0]
     codes = CODES * [3, 1] @ directions.T + 0.01 * RANDOM.standard_normal((10_000, 5))
     view = View.of([codes], 1.0, 10)
@@ -103,7 +103,7 @@ VIEW = View.of([CODES], 1.0, 10)
 
 @pytest.mark.parametrize("place", [(-3, 2), (1, 3.5), (2.5, -1.5)])
 def test_a_code_stands_at_its_place_in_its_labels_colour(place):
-    around = 0.3 * np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # which leaves the middle to the label's digit
+    around = 0.3 * np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # leaves the middle free for the label's digit
     codes = np.concatenate([around + np.array(place), around + np.array([0.5, 0.3])])
     plot = plot_of(scatter(np.tile(codes, (5, 1)), np.tile([1] * 4 + [4] * 4, 5), VIEW, **HEADING))
     assert centre_of(plot, COLOURS[1], VIEW.limit) == pytest.approx(place, abs=0.05)
@@ -117,7 +117,7 @@ def test_the_colour_bar_has_every_label_from_the_bottom_up():
 
 
 def test_codes_outside_are_counted():
-    """The note stands in the lower right corner, and only where there is something to note."""
+    """The note is in the lower right corner, and appears only if codes are outside."""
     corner = (slice(PLOT - 30, PLOT - 3), slice(PLOT // 2, PLOT - 5))
     inside, outside = np.full((5, 2), 0.5), np.full((5, 2), 4.5)
     assert plot_of(scatter(inside, LABELS[:5], VIEW, **HEADING))[corner].min() == 255
@@ -147,7 +147,7 @@ def test_any_number_of_labels(classes):
 
 
 def test_codes_without_labels():
-    """All in one colour, with neither legend nor names."""
+    """All codes have one colour, and there is neither a legend nor a name."""
     for codes in (CODES, CODES[:, :1]):
         picture = scatter(codes, None, View.of([codes], 1.0, 0), **HEADING)
         plot = plot_of(picture)
@@ -159,7 +159,7 @@ def test_codes_without_labels():
 
 @pytest.mark.parametrize("code_size", [1, 2])
 def test_class_names_stand_beside_the_plot(code_size):
-    """Whole if they are short; what they hold is no formula and no markup."""
+    """Short names appear whole. Their text is not interpreted as a formula or markup."""
     codes, labels = CODES[:90, :code_size], np.arange(90) % 3
     view = View.of([codes], 1.0, 3)
 
@@ -171,14 +171,14 @@ def test_class_names_stand_beside_the_plot(code_size):
     assert short.width < long.width < longer.width
     assert longer.width == draw("cat", "d" * 250, "ant").width
     for picture in (short, long, longer):
-        assert (pixels(picture)[:, -4:] == 255).all(), "nothing is cut off"
+        assert (pixels(picture)[:, -4:] == 255).all(), "nothing is clipped"
         assert (pixels(picture)[TOP:-BOTTOM, LEFT + PLOT + 4 :] < 128).any()
     formula = draw(r"$\frac{1}{2}$", "$", "<b>|")
     assert formula.width > draw("ab", "$", "<b>|").width
 
 
 def test_no_label_is_drawn_above_all_others():
-    """Images may come in the order of their labels: where two share a place, half of the points are of each."""
+    """Even if images are sorted by label: where two labels overlap, each has half of the visible points."""
     codes, labels = np.zeros((2000, 2)), np.arange(2000) // 1000
     codes += np.random.default_rng(0).uniform(-0.3, 0.3, codes.shape)
     plot = plot_of(scatter(codes, labels, View.of([codes], 1.0, 2), **HEADING))[290:390, 290:390]
@@ -186,7 +186,7 @@ def test_no_label_is_drawn_above_all_others():
     assert 0.5 < first / second < 2
 
 
-# Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009, severity 1: on linear RGB.
+# Machado, Oliveira & Fernandes, IEEE TVCG 15(6), 2009, severity 1, for linear RGB.
 BLIND = {
     "none": np.eye(3),
     "red": [
@@ -248,7 +248,7 @@ def test_ten_labels_can_be_told_apart_by_colour_blind_readers(dark, blind):
     ids=lambda value: getattr(value, "kind", ""),
 )
 def test_the_manifold_covers_the_priors_bulk(prior, reach):
-    """Between a half and all of the samples on each axis, and nothing far outside; a number fixes the range."""
+    """It covers nearly all samples on each axis, and nothing far outside. A number sets the range."""
     assert manifold_reach("auto", prior) == pytest.approx(reach)
     assert manifold_reach(1.25, prior) == 1.25
     sample = sample_prior(prior, 2000, seed=0, step=0).numpy()
@@ -265,7 +265,7 @@ def test_the_manifold_starts_at_the_upper_left():
 
 
 def test_an_image_stands_at_its_code():
-    """Of 5 x 5 images the one at (-1.5, 3) is dark: the second of the first row."""
+    """Of 5 x 5 images, only the one at (-1.5, 3) is dark: the second in the first row."""
     codes = manifold_codes(VIEW, (5, 5), 3.0)
     images = np.zeros((25, 4, 4))
     images[np.flatnonzero((codes == [-1.5, 3]).all(axis=1))] = 1
@@ -289,7 +289,7 @@ def test_a_manifold_has_as_many_images_as_make_it_square(size, image, grid):
 
 @pytest.mark.parametrize("shape", [(2, 7), (28, 28), (1, 1), (12, 20), (20, 12)])
 def test_images_keep_their_proportions(shape):
-    """The image in the middle row and column is dark: as much wider than high as its pixels are."""
+    """Only the image in the middle row and column is dark. Its drawn shape has the proportions of its pixels."""
     rows, columns = grid_shape(9, *shape)
     images = np.zeros((rows, columns, *shape))
     images[rows // 2, columns // 2] = 1
@@ -301,7 +301,7 @@ def test_images_keep_their_proportions(shape):
 
 
 def test_a_manifold_in_colour():
-    """An image keeps its colours, to the byte, in the picture and nearly in the animation."""
+    """An image keeps its colours exactly in the picture and nearly in the animation."""
     images = np.zeros((3, 3, 4, 4, 3))
     images[1, 0], images[1, 2] = (1, 0.2, 0), (0.2, 0.6, 1)
     picture = manifold(images, VIEW, 3.0, **HEADING)
@@ -380,17 +380,17 @@ def test_the_animation(tmp_path):
         frames = [(frame.info["duration"], pixels(frame)) for frame in ImageSequence.Iterator(gif)]
     assert len(frames) == 3
     durations = [duration for duration, _ in frames]
-    assert durations[-1] > 3 * durations[0], "it rests at the last epoch"
+    assert durations[-1] > 3 * durations[0], "it pauses at the last epoch"
     for epoch, (_, frame) in enumerate(frames):
         height, width, _ = frame.shape
-        assert width > 1.9 * height, "the two pictures stand side by side"
+        assert width > 1.9 * height, "the two pictures are side by side"
         grey = frame[height // 2, round(width * 0.7)]
         assert grey == pytest.approx(255 - 255 * epoch / 2, abs=10), "the manifold is on the right"
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_label_is_lighter_or_darker_than_the_ground(dark):
-    """In the contrast ratio of WCAG 2.1, against white and against the page's dark #1b1b1b."""
+    """Measured as WCAG 2.1's contrast ratio, against white and against the page's dark #1b1b1b."""
     colours = label_colours(10, dark)
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     luminance = linear @ [0.2126, 0.7152, 0.0722]

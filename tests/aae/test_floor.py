@@ -1,4 +1,4 @@
-"""The floor: measures of samples of the prior, whose laws are known."""
+"""The floor: measures of prior samples, whose distributions are known."""
 
 import math
 
@@ -18,7 +18,7 @@ def floor():
 
 
 def test_means_and_ranges_of_what_is_known(floor):
-    """Of 200 samples a mean is good to 5/sqrt(200) deviations, an end of the middle 95 % to about one."""
+    """With 200 samples, a mean is good to 5/sqrt(200) standard deviations, an end of the middle 95 % to about one."""
     for name, mean, deviation in (
         ("axis_0.mean", 0, 1 / math.sqrt(N)),
         ("axis_1.std", 1, 1 / math.sqrt(2 * N)),
@@ -35,7 +35,7 @@ def test_means_and_ranges_of_what_is_known(floor):
 
 
 def test_the_mean_energy_distance_is_that_of_its_pairs_with_themselves(floor):
-    """E of the V-statistic is E|z - z'| / n = sqrt(pi) / n; a weighted sum of chi², it deviates as much at most."""
+    """E of the V-statistic is E|z - z'| / n = sqrt(pi) / n. As a weighted chi² sum, it deviates by at most as much."""
     expected = math.sqrt(math.pi) / N
     assert floor["energy_distance"]["mean"] == pytest.approx(expected, rel=5 * math.sqrt(2 / SAMPLES))
     assert floor["mmd2"]["low"] < 0 < floor["mmd2"]["high"]

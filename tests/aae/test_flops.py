@@ -1,4 +1,4 @@
-"""FLOPs against PyTorch's own count of a plain autograd implementation of every step."""
+"""FLOPs against PyTorch's count for a plain autograd implementation of every step."""
 
 from types import SimpleNamespace
 
@@ -35,11 +35,11 @@ def vae_iteration(model, batch, classes):
 
 
 def joint_iteration(model, batch, classes):
-    """With twelve recent codes, as many samples and the penalty's rows on either side of the newest codes."""
+    """It has twelve recent codes, equally many samples, and the penalty's rows on both sides of the newest codes."""
     codes = model.encoder(torch.rand(batch, model.pixels))
     bce(model.decoder(codes), torch.rand(batch, model.pixels)).backward(retain_graph=True)
     model.discriminator.requires_grad_(False)
-    seen = codes.detach().requires_grad_()  # the encoder is passed back through once, for both losses
+    seen = codes.detach().requires_grad_()  # one backward pass through the encoder for both losses
     bce(model.discriminator(torch.cat([seen, torch.zeros(batch, classes)], dim=1)), torch.ones(batch, 1)).backward()
     model.discriminator.requires_grad_(True)
     rows = 12 + 12 + 2 * min(batch, 12)
@@ -62,7 +62,7 @@ def test_what_pytorch_counts(name, classes, batch):
 
 
 def test_the_default_aae_does_half_as_much_again():
-    """Two and a half passes through the encoder and the decoder's one, against one and one."""
+    """It has two and a half passes through the encoder and one through the decoder, against one and one."""
     sizes = {"pixels": 784, "code_size": 2, "encoder_widths": [512], "decoder_widths": [512]}
     with torch.device("meta"):
         aae, vae = find_kind("aae")(**sizes, discriminator_widths=[512]), find_kind("vae")(**sizes)

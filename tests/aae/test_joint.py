@@ -1,4 +1,4 @@
-"""The joint recipe against its loss written down plainly, and what it keeps between iterations."""
+"""The joint recipe against a plain implementation of its loss, and the state that it keeps between iterations."""
 
 import math
 
@@ -89,7 +89,7 @@ def test_against_the_plain_algorithm(labels):
 
         recent = [*recent, *rows(codes, LABELS[indices]).detach()][-RECENT:]
         drawn = samples(prior, RECENT, step, Stream.PRIOR)
-        if labels:  # the classes of the prior's rows are drawn, too: taken from the trainer's batch
+        if labels:  # the prior's rows have drawn classes, which are read from the trainer's batch
             drawn = torch.cat([drawn, trainer.rows[RECENT : 2 * RECENT, 2:]], dim=1)
         encoded = torch.stack(recent)
         telling = F.softplus(plain.discriminator(encoded)).sum() + F.softplus(-plain.discriminator(drawn)).sum()
@@ -104,7 +104,7 @@ def test_against_the_plain_algorithm(labels):
 
         expected = torch.stack([reconstruction * PIXELS, telling, generator]).detach()
         torch.testing.assert_close(losses, expected, rtol=1e-3, atol=0)
-    # Twelve Adam steps of about 0.01 move a weight by up to 0.12; rounding is far below.
+    # Twelve Adam steps of about 0.01 move a weight by up to 0.12. Rounding errors are far smaller.
     for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
     for ours, theirs in zip(trainer.published().decoder.parameters(), averages, strict=True):
@@ -112,7 +112,7 @@ def test_against_the_plain_algorithm(labels):
 
 
 def test_the_penalty_is_the_squared_slope_where_the_discriminator_is_linear():
-    """With no ReLU in reach, the differences are the derivative, so its square's gradient is known."""
+    """No ReLU switches nearby, so the differences equal the derivative and the gradient of its square is known."""
     trainer = joint_trainer(gradient_penalty=1.0)
     first, last = trainer.model.discriminator[0], trainer.model.discriminator[-1]
     with torch.no_grad():
@@ -125,14 +125,14 @@ def test_the_penalty_is_the_squared_slope_where_the_discriminator_is_linear():
     direction = samples(NormalPrior(2), BATCH, 0, Stream.PENALTY)
     slope = direction @ before
     expected = slope / (2 * PENALTY_STEP * BATCH)
-    # A logit of some hundreds has a rounding error of 2^-17, and the difference of two is divided by 0.1 twice.
+    # A logit of a few hundred has a rounding error of 2^-17. The difference of two logits is divided by 0.1 twice.
     torch.testing.assert_close(ahead.squeeze(1), expected, rtol=0, atol=2e-3)
     assert torch.equal(ahead, -behind)
 
 
 @pytest.mark.parametrize("recent", [3, BATCH, 20])
 def test_it_remembers_the_last_codes(recent):
-    """Fewer than a minibatch, one or several; a new code pushes out the oldest."""
+    """Fewer codes than a minibatch, one minibatch or several. A new code replaces the oldest."""
     trainer = joint_trainer(recent=recent, masking_noise=0.0)
     seen = list(trainer.recent_codes.clone())
     for step in range(4):

@@ -1,4 +1,4 @@
-"""The metrics of whole models: which codes are measured, and with what noise."""
+"""The metrics of complete models: which codes are measured, and with which noise."""
 
 import math
 
@@ -47,7 +47,7 @@ def test_an_aae_has_one_kind_of_codes():
 
 
 def test_a_vae_that_ignores_its_input():
-    """q(z|x) = N(0, I) for every x: the means are all one point, the samples are the prior's."""
+    """q(z|x) = N(0, I) for every x. All means are one point, and the samples are prior samples."""
     vae = small_model("vae")
     for parameter in vae.encoder.parameters():
         parameter.zero_()
@@ -63,7 +63,7 @@ def test_a_vae_that_ignores_its_input():
 
 
 def test_a_vae_with_one_posterior():
-    """q(z|x) = N((1, -2), 3² I) for every x, and so q(z); means and deviations of N samples to five sigma."""
+    """q(z|x), and so q(z), is N((1, -2), 3² I) for every x. Means and deviations of N samples agree to five sigma."""
     vae = small_model("vae")
     for parameter in vae.encoder.parameters():
         parameter.zero_()
@@ -75,7 +75,7 @@ def test_a_vae_with_one_posterior():
 
 
 def test_a_vae_that_is_certain():
-    """Log-variances of -60: the samples are the means, and so are their reconstructions."""
+    """With log-variances of -60, the samples equal the means, and their reconstructions are equal too."""
     vae = small_model("vae")
     vae.encoder[-1].weight[2:] = 0
     vae.encoder[-1].bias[2:] = -60
@@ -85,7 +85,7 @@ def test_a_vae_that_is_certain():
 
 
 def test_labels_are_told_from_training_codes():
-    """Labels are steps of the brightness, which is all there is to see: but only the first two are trained on."""
+    """Labels are steps of brightness, the only content of the images. Only the first two are in the training set."""
     model = small_model("aae")
     assert measured(model)["labels"]["knn_accuracy"] <= 0.21
     assert measured(model, train=TEST)["labels"]["knn_accuracy"] > 0.9
@@ -102,7 +102,7 @@ def test_the_match_of_training_images_is_that_of_their_codes():
 
 
 def test_the_sample_of_training_images_is_measured_as_they_are():
-    """The first hundred of the training images alone have the same match."""
+    """A training set of only its first hundred images has the same match."""
     model = small_model("aae")
     first = measured(model, train=Split(IMAGES[:100], LABELS[:100], build_target(PRIOR, 100, cells=3, projections=16)))
     assert measured(model)["train_sample"] == first["train_sample"] == first["train"]
@@ -110,7 +110,7 @@ def test_the_sample_of_training_images_is_measured_as_they_are():
 
 @pytest.mark.parametrize("name", ["aae", "vae"])
 def test_the_match_of_an_epoch_is_that_of_its_snapshot(name):
-    """The same codes, the same noise, the same measures, to the last bit."""
+    """Codes, noise and measures are the same to the last bit."""
     model = small_model(name)
     snapshot = flatten(measured(model, seed=4))
     epoch = flatten(epoch_metrics(model, forward(model.encoder, IMAGES).numpy(), TEST.target, seed=4))
@@ -133,7 +133,7 @@ def test_another_prior(labelled):
 def test_codes_that_are_not_finite(bad):
     model = small_model("aae")
     model.encoder[-1].bias[0] = bad
-    model.decoder[0].weight.zero_()  # what it makes of such codes does not matter here
+    model.decoder[0].weight.zero_()  # its output for such codes does not matter here
     codes = forward(model.encoder, IMAGES).numpy()
     codes[2:] = 0
     with pytest.raises(InputError, match="2 of 10000 codes are not finite: the training diverged"):

@@ -1,4 +1,4 @@
-"""The networks are the post's, and their initialisation is a function of the seed alone."""
+"""The networks are those of the post, and their initialisation depends only on the seed."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def test_the_posts_aae():
     assert shapes(model.encoder) == [(512, 784), (512,), (2, 512), (2,)]
     assert shapes(model.decoder) == [(512, 2), (512,), (784, 512), (784,)]
     assert shapes(model.discriminator) == [(512, 2), (512,), (1, 512), (1,)]
-    # The code is linear in the last hidden layer: it takes either sign and no bound.
+    # The code is linear in the last hidden layer, so it has both signs and no bound.
     assert isinstance(model.encoder[-1], torch.nn.Linear)
     assert isinstance(model.encoder[1], torch.nn.ReLU)
 
@@ -53,7 +53,7 @@ def test_initialisation_is_a_function_of_the_seed():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first, second, other = build(3), build(3), build(4)
-    assert torch.equal(torch.get_rng_state(), before), "the global generator is left as it was"
+    assert torch.equal(torch.get_rng_state(), before), "the global generator is unchanged"
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not any(torch.equal(first[key], other[key]) for key in first)
 
@@ -67,7 +67,7 @@ print([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in model.
 
 
 def test_initialisation_is_the_same_with_and_without_fma():
-    """PyTorch's own differs between these two."""
+    """PyTorch's own initialisation differs between these two."""
     digests = set()
     for capability in ("default", "avx2"):
         environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}

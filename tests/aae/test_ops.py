@@ -26,7 +26,7 @@ draws = st.fixed_dictionaries(
 offsets = st.integers(0, 100) | st.integers(2**32 - 50, 2**32 + 50) | st.integers(0, 2**59)
 sizes = st.integers(0, 40) | st.integers(1000, 1100)
 scales = st.floats(2.0**-60, 2.0**60)
-# The twins emulate fma in float64, which holds where no product is far below float32's normal range.
+# The twins emulate fma in float64, which is exact if no product is far below float32's normal range.
 moderate = st.floats(2.0**-20, 2.0**20)
 classes = st.integers(1, 256)
 priors_with_classes = st.builds(
@@ -127,7 +127,7 @@ def test_every_pixel_value_is_correctly_rounded():
     np.testing.assert_array_equal(drawn[0].numpy(), exact)
 
 
-# --- what the contract promises ---------------------------------------------------------------------
+# --- the contract -----------------------------------------------------------------------------------
 
 
 @given(prior=priors, n=sizes, cut=st.integers(0, 1100), offset=offsets, draw=draws)
@@ -175,7 +175,7 @@ def test_labels_replace_the_drawn_classes_and_nothing_else(prior):
 
 
 def calls(prior, pool, codes, labels, **keywords):
-    """Each op with `out=` made of fresh tensors at an odd address: (without out, with out, out)."""
+    """Each op as (call without out, call with out, out), where `out` has new tensors at an odd address."""
 
     def unaligned(*shape, dtype=torch.float32):
         return torch.empty(int(np.prod(shape)) + 1, dtype=dtype)[1:].view(*shape)
@@ -328,4 +328,4 @@ def test_compiles_whole_and_once_for_all_steps(name):
         expected, got = CALLS[name](step), compiled(step)
         for a, b in zip(tree_leaves(expected), tree_leaves(got), strict=True):
             assert torch.equal(a, b)
-    assert counter.frame_count <= 2  # the first step is compiled as a constant, all others at once
+    assert counter.frame_count <= 2  # one compilation with the first step as a constant, one for all other steps

@@ -1,4 +1,4 @@
-"""Bad arguments: each names op and argument, what was given and what is allowed."""
+"""Bad arguments: each message names the op and the argument, what was given and what is allowed."""
 
 import pytest
 import torch
@@ -178,7 +178,7 @@ ERRORS = [
     (
         lambda: ops.sample_prior(PRIOR, 3, out=CODES, device="cpu", **DRAW),
         ValueError,
-        "sample_prior: device must be left out where there is out, got cpu",
+        "sample_prior: device must be left out if out is given, got cpu",
     ),
     (lambda: ops.sample_prior(PRIOR, 2, out=CODES, **DRAW), ValueError, r"out must be \[2, 2\], got \[3, 2\]"),
     (

@@ -1,4 +1,4 @@
-"""What the page computes from: packed small, and as near to what it was as is said."""
+"""The page's data: packed to a small size, within the documented accuracy."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ NAMES = tuple("0123456789")
     limit=st.sampled_from([0.5, 4, 30]),
 )
 def test_packed_codes(codes, limit):
-    """As the page unpacks them: to half a cell of 2 limit / 254, and nothing of those outside."""
+    """As the page unpacks them: within half a cell of 2 limit / 254. Codes outside are marked and not stored."""
     packed = pack_codes(codes, limit)
     assert packed.dtype == np.uint8
     inside = np.abs(codes) <= limit
@@ -62,7 +62,7 @@ def test_codes_that_are_not_finite_are_not_shown():
 
 
 def test_points_show_no_lattice_in_any_plane():
-    """The constants of any two coordinates fill the square: every part of 8 x 8 has its share of 20,000 images."""
+    """The constants of any two coordinates fill the square: each of 8 x 8 cells has its share of 20,000 images."""
     constants = dither(20_000, 18)
     assert constants.shape == (20_000, 18)
     for i in range(18):
@@ -73,11 +73,11 @@ def test_points_show_no_lattice_in_any_plane():
 
 
 def test_packed_decoders():
-    """Weights to half of a 32767th of their row's largest; biases as they are."""
+    """Weights are within half of 1/32767 of the largest in their row. Biases are exact."""
     model = build_model("vae", 3, pixels=12, code_size=2, encoder_widths=[5], decoder_widths=[7, 6]).requires_grad_(
         False
     )
-    model.decoder[0].weight[2] = 0  # a row without a scale
+    model.decoder[0].weight[2] = 0  # a row with no scale
     content = pack_decoder(model)
     shapes = decoder_shapes(model)
     assert shapes == [[2, 7], [7, 6], [6, 12]]
@@ -94,7 +94,7 @@ def test_packed_decoders():
 
 
 class Rotated(Autoencoder):
-    """Its encoder gives two numbers and then the code; its decoder takes an affine function of the code."""
+    """Its encoder outputs two numbers and then the code. Its decoder reads an affine function of the code."""
 
     def __init__(self):
         super().__init__({"pixels": 4, "code_size": 2, "encoder_widths": [3], "decoder_widths": [5]}, 4, 3)
@@ -128,11 +128,11 @@ def test_the_limit_holds_prior_manifold_and_last_codes():
     codes = np.random.default_rng(0).standard_normal((1000, 2))
     assert plot_limit([0.01 * codes], [4.5], [3.0]) == 6  # 3 standard deviations of 1.5
     assert plot_limit([0.01 * codes], [4.5], [7.2]) == 7.5
-    assert plot_limit([0.001 * codes], [0.03, 0.01], [0.03]) == pytest.approx(0.04), "as wide as a narrow prior needs"
+    assert plot_limit([0.001 * codes], [0.03, 0.01], [0.03]) == pytest.approx(0.04), "a narrow prior fits"
     wide = plot_limit([codes, 5 * codes], [4.5], [3.0])
     assert 0.995 <= (np.abs(5 * codes) <= wide).all(axis=1).mean() < 1
     codes[:4] = 1e6
-    assert plot_limit([0.01 * codes], [4.5], [3.0]) == 6, "a few far away do not matter"
+    assert plot_limit([0.01 * codes], [4.5], [3.0]) == 6, "a few distant codes do not matter"
 
 
 def test_a_sheet_has_its_images_row_by_row():
@@ -145,7 +145,7 @@ def test_a_sheet_has_its_images_row_by_row():
 
 
 def test_the_manifold_is_upright():
-    """Its upper left image is that of the code (-reach, reach). Images are wider than high, so fewer are in a row."""
+    """Its upper left image belongs to the code (-reach, reach). Images are wider than high, so a row has fewer."""
     model = build_model(
         "aae", 0, pixels=6, code_size=2, encoder_widths=[4], decoder_widths=[8], discriminator_widths=[4]
     )
@@ -172,9 +172,9 @@ print([hashlib.sha256(picture).hexdigest() for picture in pictures])
 
 
 def test_manifolds_are_the_same_with_any_instruction_set_and_threads_of_pytorch(tmp_path):
-    """Its ranges, products and sigmoids differ between these two."""
+    """PyTorch's ranges, products and sigmoids differ between these."""
     model = build_model("vae", 0, pixels=784, code_size=2, encoder_widths=[8], decoder_widths=[512])
-    model.requires_grad_(False).decoder[2].weight.mul_(30)  # strokes and background, as of a trained model
+    model.requires_grad_(False).decoder[2].weight.mul_(30)  # gives strokes and background, like a trained model
     path = save_snapshot(tmp_path, 0, model, Metadata(NormalPrior(2), (28, 28, 1), NAMES))
     digests = set()
     for capability, threads in (("default", "1"), ("avx2", "2")):
@@ -187,7 +187,7 @@ def test_manifolds_are_the_same_with_any_instruction_set_and_threads_of_pytorch(
 
 
 def train_decoder(model: Autoencoder, images: torch.Tensor) -> None:
-    """So far that its pictures take as many bytes as a trained model's, which are fewer than an untrained one's."""
+    """Trains until its pictures take as many bytes as a trained model's. An untrained model's take more."""
     adam = torch.optim.Adam(model.parameters(), lr=0.003)
     for _ in range(60):
         adam.zero_grad()
@@ -208,7 +208,7 @@ def runs(
     images: torch.Tensor | None = None,
     code_size: int = 2,
 ) -> list:
-    """Runs with a snapshot every ten epochs, the same one of each model: trained on `images`, or untrained without."""
+    """Runs with a snapshot every ten epochs, the same one for all runs of a model: trained on `images`, if given."""
     codes = np.random.default_rng(0).standard_normal((epochs + 1, n, code_size), dtype=np.float32)
     sizes = {"pixels": pixels, "code_size": code_size, "encoder_widths": [2], "decoder_widths": [width]}
     made = []
@@ -244,7 +244,7 @@ def packed(made: list, images: np.ndarray, manifold_size: int) -> tuple[dict, di
 
 
 def test_what_the_page_gets(tmp_path):
-    """Every image and epoch of a small experiment, the decoders of the first seed."""
+    """It gets every image and epoch of a small experiment, and the decoders of the first seed."""
     index, base64 = data(runs(tmp_path, n=50, epochs=20, seeds=2), 50, (4, 4))
     assert index["images"] == index["pictured"] == 50
     assert index["lastEpoch"] == 20
@@ -266,26 +266,26 @@ def test_what_the_page_gets(tmp_path):
 
 @pytest.mark.parametrize(("models", "seeds", "epochs"), [(("aae", "vae", "aae_2"), 5, 100), (("aae", "vae"), 1, 500)])
 def test_a_large_experiment_fits(tmp_path, models, seeds, epochs):
-    """Of many runs and epochs fewer images, every epoch and snapshot, and the decoder of every model."""
+    """With many runs and epochs, it has fewer images, but every epoch and snapshot and the decoder of every model."""
     images = read_idx_folder(ROOT / "data/raw/mnist", classes=10).test_images
     inputs = torch.from_numpy(images[:500].reshape(500, -1) / np.float32(255))
     made = runs(tmp_path, n=10_000, epochs=epochs, seeds=seeds, models=models, width=512, pixels=784, images=inputs)
     index, base64 = packed(made, images, manifold_size=30)
     size = sum(map(len, base64.values()))
-    assert size <= 9_000_000, "of the page's 10 MB"
-    assert size >= 8_800_000, "no less than there is space for"
+    assert size <= 9_000_000, "the page has at most 10 MB"
+    assert size >= 8_800_000, "the available space is used"
     assert index["lastEpoch"] == epochs
     assert index["snapshots"] == list(range(0, epochs + 1, 10))
     assert list(index["decoders"]) == [f"{name}-0" for name in models]
     assert index["images"] >= 500
     assert index["decoded"]["manifold"] >= 10**2
-    assert index["pictured"] <= index["images"], "pictures of images that have codes"
+    assert index["pictured"] <= index["images"], "pictures belong to images that have codes"
 
 
 def test_decoders_that_do_not_fit_are_left_out(tmp_path):
     index, base64 = data(runs(tmp_path, n=50, epochs=10, width=1200, pixels=784), 50, (28, 28))
     assert 1200 * 784 * 2 < DECODER_BYTES < 2 * 1200 * 784 * 2
-    assert list(index["decoders"]) == ["aae-0"], "the second one would not fit"
+    assert list(index["decoders"]) == ["aae-0"], "the second decoder does not fit"
     assert "decoder-vae-0" not in base64
 
 
@@ -310,7 +310,7 @@ def test_one_image_at_least_is_shown(tmp_path, monkeypatch):
      (30, (12, 20), 1000, 30 * 18)],
 )  # fmt: skip
 def test_how_many_images_a_manifold_has(size, shape, most, images):
-    """Fewer where there are many pictures, and fewer across or up where images are not square."""
+    """Fewer if there are many pictures, and fewer per row or column if images are not square."""
     codes, _ = picture_codes(NormalPrior(2), size, 3.0, shape, most)["manifold"]
     assert codes.shape == (images, 2)
 
@@ -359,7 +359,7 @@ def test_long_codes_are_samples_and_traversals(dim):
     ("dim", "names"), [(1, ["z₀"]), (2, ["z₀ and z₁"]), (3, ["z₀ and z₁", "z₀ and z₂", "z₁ and z₂"])]
 )
 def test_the_planes_of_short_codes(dim, names):
-    """Of three dimensions and more, that of the principal components stands first."""
+    """From three dimensions on, the plane of the principal components comes first."""
     found = planes(dim)
     assert [plane["name"] for plane in found if "principal" not in plane["name"]] == names
     assert ("principal" in found[0]["name"]) == (dim > 2)
@@ -367,7 +367,7 @@ def test_the_planes_of_short_codes(dim, names):
 
 @pytest.mark.parametrize("dim", [3, 6, 7, 16, 40])
 def test_every_axis_has_a_plane(dim):
-    """The coordinates that a plane names are those that it shows."""
+    """A plane shows the coordinates that it names."""
     codes = np.random.default_rng(0).standard_normal((5, dim))
     basis = np.linalg.qr(np.random.default_rng(1).standard_normal((dim, 2)))[0]
     values = coordinates(codes, basis)
@@ -413,7 +413,7 @@ def test_what_the_page_gets_of_other_codes(tmp_path, code_size):
 
 
 def test_another_prior_of_long_codes_has_an_outline_in_the_principal_plane(tmp_path):
-    """The hull of its samples: it goes around those that have the same direction, within the cube's shadow."""
+    """The outline is the hull of the samples. It encloses them and stays within the cube's projection."""
     made = runs(tmp_path, n=200, epochs=10, models=("aae",), code_size=4)
     settings = {"class_names": ["one"], "manifold_size": 4, "manifold_range": "auto"}
     images = np.zeros((200, 4, 4, 1), np.uint8)
@@ -425,3 +425,19 @@ def test_another_prior_of_long_codes_has_an_outline_in_the_principal_plane(tmp_p
     assert radii.min() > 1
     assert radii.max() <= 2, "half the cube's diagonal"
     assert data(runs(tmp_path / "n", n=50, epochs=10, code_size=4), 50, (4, 4))[0]["componentOutlines"] == {}
+
+
+def test_images_in_colour_and_without_labels(tmp_path):
+    """Pictures have their colours; the page has one colour for all codes, and no names."""
+    made = runs(tmp_path, n=50, epochs=10, pixels=4 * 3 * 3)
+    images = np.random.default_rng(1).integers(0, 256, (50, 4, 3, 3)).astype(np.uint8)
+    settings = {"class_names": (), "manifold_size": 4, "manifold_range": 3.0}
+    index, base64 = page_data(made, images, None, priors={"aae": NormalPrior(2), "vae": NormalPrior(2)}, **settings)
+    assert (index["colour"], index["pictureShape"], index["classNames"]) == (True, [4, 3], [])
+    assert [len(colours) for colours in index["colours"].values()] == [1, 1]
+    assert set(b64decode(base64["labels"])) == {0}
+    pictures = np.asarray(Image.open(BytesIO(b64decode(base64["pictures"]))))
+    order = np.random.default_rng(0).permutation(50)
+    assert (pictures[:4, :3] == images[order[0]]).all()
+    manifold = Image.open(BytesIO(b64decode(base64["manifold-aae-0-0"])))
+    assert (manifold.mode, manifold.size) == ("RGB", (12, 12)), "as many as make it square"

@@ -1,4 +1,4 @@
-"""Sums over all pairs, whatever the number of rows, against plain arrays."""
+"""Sums over all pairs, for any number of rows, against plain arrays."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from aae.pairs import pair_means, self_pair_means
 
-# Coordinates below 16 are rounded by at most 2^-21 each, their differences by twice that and 2^-20 of their own. In
-# four dimensions the distance is off by at most twice as much, 2^-18, and the kernel, whose slope is less than 1, by
-# less.
+# Each coordinate below 16 has a rounding error of at most 2^-21. A difference has twice that, plus its own 2^-20. In
+# four dimensions, the error of a distance is at most twice as much, 2^-18. The kernel has a slope below 1, so its error
+# is smaller.
 CLOSE = {"rel": 0, "abs": 2**-18}
 
 
@@ -37,6 +37,6 @@ def test_self_pair_means(n, d, seed):
 
 
 def test_points_close_together_far_from_the_origin():
-    """Differences of coordinates, not of squares: the distance 0.25 survives at 4096 in float32."""
+    """The sums use differences of coordinates, not of squares, so the distance 0.25 survives at 4096 in float32."""
     x = np.array([[4096.0, 0.0], [4096.25, 0.0]])
     assert self_pair_means(x, 1.0, distinct=True)[0] == 0.25

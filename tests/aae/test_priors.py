@@ -1,4 +1,4 @@
-"""The priors against their densities, and the indices of minibatches against the uniform distribution."""
+"""The priors against their densities, and minibatch indices against the uniform distribution."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ N = 1_000_000
 
 @pytest.fixture(scope="module")
 def z():
-    """Columns are a block's four lanes."""
+    """Samples whose columns are a block's four lanes."""
     return ops.sample_prior(NormalPrior(4), N // 4, seed=1, step=1).numpy().astype(np.float64)
 
 
@@ -79,14 +79,14 @@ def test_uniform(bound):
     columns = ops.sample_prior(UniformPrior(3, bound), N // 4, seed=1, step=1).numpy().T
     for x in columns:
         assert stats.kstest(x, "uniform", args=(-bound, 2 * bound)).pvalue > 1e-6
-    # Of a quarter of a million, the extremes come within 100 / N of the bounds but for a chance of e^-25 each.
+    # The extremes of a quarter of a million samples are within 100 / N of the bounds, but for a chance of e^-25 each.
     assert bound * (1 - 200 / N) < columns.max() <= bound
     assert -bound <= columns.min() < -bound * (1 - 200 / N)
     assert np.abs(np.corrcoef(columns) - np.eye(3)).max() < 5 / np.sqrt(N // 4)
 
 
 def labelled(prior, n=N // 4):
-    """Unlabelled samples and the classes that they were drawn from."""
+    """Samples without given labels, and the classes from which they were drawn."""
     batch, _ = ops.assemble_discriminator_batch(
         torch.empty(0, 2), prior, n, seed=1, step=1, labels=torch.empty(0, dtype=torch.int64)
     )
@@ -103,7 +103,7 @@ def test_classes_are_uniform_and_independent_of_their_neighbours(prior):
 
 
 def test_streams_draw_classes_of_their_own():
-    """Of two streams at the same seed and step one class in ten agrees, as of independent rows."""
+    """At the same seed and step, one class in ten agrees between two streams, as for independent rows."""
     prior, n = MixturePrior(radial_std=0.01, tangential_std=0.01), 10_000
 
     def classes(stream):
@@ -117,7 +117,7 @@ def test_streams_draw_classes_of_their_own():
 
 @pytest.mark.parametrize("prior", [MixturePrior(), MixturePrior(7, 0.0, 0.3, 2.0)], ids=str)
 def test_mixture(prior):
-    """Turned back by its class's angle, a sample is normal along and across the line to its centre."""
+    """Rotated back by its class's angle, a sample is normal along and across the line to its centre."""
     z, classes = labelled(prior)
     angle = 2 * np.pi * classes / prior.classes
     along = z[:, 0] * np.cos(angle) + z[:, 1] * np.sin(angle)
@@ -131,17 +131,17 @@ def test_mixture(prior):
 
 @pytest.mark.parametrize("prior", [SwissRollPrior(), SwissRollPrior(7, 2.0, 5.5)], ids=str)
 def test_swiss_roll(prior):
-    """sqrt(u) is the distance over the radius; u is uniform, within its class's segment, and tells the angle."""
+    """sqrt(u) is the distance divided by the radius. u is uniform within its class's segment and gives the angle."""
     z, classes = labelled(prior)
     s = np.hypot(*z.T) / prior.radius
     u = s**2
     assert stats.kstest(u, "uniform").pvalue > 1e-6
-    # The float32 roundings of s, of the product with the radius and with sine and cosine: four half units of s.
+    # float32 rounds s, its product with the radius, and the products with sine and cosine: four half units of s.
     error = 4 * 2.0**-24
     assert (s >= np.sqrt(classes / prior.classes) - error).all()
     assert (s <= np.sqrt((classes + 1) / prior.classes) + error).all()
     off = (np.arctan2(z[:, 1], z[:, 0]) / (2 * np.pi) - prior.turns * s + 0.5) % 1 - 0.5
-    # The angle's own: rounding turns * s, and sine and cosine; all in turns.
+    # The angle's error, in turns: the rounding of turns * s, and of sine and cosine.
     assert np.abs(off).max() < prior.turns * (error + 2.0**-24) + 2.0**-24
 
 
@@ -195,7 +195,7 @@ def test_outlines():
         angle = 2 * math.pi * k / 10
         assert line[:-1].mean(axis=0) == pytest.approx([1.4 * math.cos(angle), 1.4 * math.sin(angle)])
         along = line @ [math.cos(angle), math.sin(angle)]
-        assert [along.min(), along.max()] == pytest.approx([0.4, 2.4]), "2 standard deviations"
+        assert [along.min(), along.max()] == pytest.approx([0.4, 2.4]), "it spans 2 standard deviations"
     ((_, roll),) = SwissRollPrior(10, 3.0, 2.0).outline()
     assert roll[-1] == pytest.approx([3, 0], abs=1e-9)
     assert np.hypot(*roll.T) == pytest.approx(np.linspace(0, 3, len(roll)))

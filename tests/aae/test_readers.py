@@ -1,4 +1,4 @@
-"""The readers of image sets: what they take comes out as it was, and what they refuse they name in one line."""
+"""The readers of image sets return accepted data unchanged, and one line names what they refuse."""
 
 import gzip
 import io
@@ -37,7 +37,7 @@ def read(path: Path, classes: int | None = None, test_fraction: float = 0.25, gr
 
 
 def refused(*arguments, **settings) -> str:
-    """The line with which a set is refused."""
+    """The line with which a reader refuses a set."""
     with pytest.raises(InputError) as error:
         read(*arguments, **settings)
     assert "\n" not in str(error.value)
@@ -70,7 +70,7 @@ def test_prepared_sets_with_and_without_labels(tmp_path):
     labels = LABELS.astype(np.uint8)
     with_labels = Dataset(COLOUR[:8], labels[:8], COLOUR[8:], labels[8:], ("a", "b|<i>", "ü"))
     without = Dataset(COLOUR[:8], None, COLOUR[8:], None, ())
-    for dataset in (with_labels, without):  # the second in the place of the first
+    for dataset in (with_labels, without):  # the second replaces the first
         save_dataset(dataset, tmp_path)
         found = load_dataset(tmp_path)
         assert found.class_names == dataset.class_names
@@ -100,7 +100,7 @@ def test_idx_files_say_how_many_classes_there_are(tmp_path):
 
 
 def test_raw_files_and_their_compressed_twins_in_one_folder(tmp_path):
-    """As torchvision leaves them in MNIST/raw."""
+    """torchvision leaves both in MNIST/raw."""
     folder = write_idx(tmp_path / "raw")
     for path in list(folder.iterdir()):
         path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -120,7 +120,7 @@ def test_idx_files_with_class_names(tmp_path):
     assert refused(folder, classes=10) == f"{folder}: has 3 class names; data.classes is 10"
     for text, reason in [
         ("a\nb\n", "train-labels-idx1-ubyte: label 2, needed 0 to 1 (class names)"),
-        ("a\nb\na\n", "classes.txt: class name 'a' is there twice"),
+        ("a\nb\na\n", "classes.txt: class name 'a' is repeated"),
         ("a\n\nb\n", "classes.txt: class name 1 is ''; needed printable text"),
         ("a\nb\x07\nc\n", r"classes.txt: class name 1 is 'b\x07'; needed printable text"),
         ("", "classes.txt: 0 class names, needed 1 to 256"),
@@ -128,7 +128,7 @@ def test_idx_files_with_class_names(tmp_path):
         (folder / "classes.txt").write_text(text)
         assert refused(folder) == f"{folder}/{reason}"
     (folder / "classes.txt").write_bytes(b"\xff\xfe")
-    assert refused(folder) == f"{folder}/classes.txt: not UTF-8 text; needed one class name a line"
+    assert refused(folder) == f"{folder}/classes.txt: not UTF-8 text; needed one class name per line"
 
 
 def test_idx_files_without_labels(tmp_path):
@@ -142,7 +142,7 @@ def test_idx_files_without_labels(tmp_path):
 
 
 def npz(path: Path, **changes) -> Path:
-    """A file of 8 training and 4 test images with `changes`, of which None leaves an array out."""
+    """Writes a file of 8 training and 4 test images with `changes`. None omits an array."""
     content = {"x_train": GREY[:8], "y_train": LABELS[:8], "x_test": GREY[8:], "y_test": LABELS[8:]} | changes
     np.savez(path, **{name: array for name, array in content.items() if array is not None})
     return path
@@ -193,7 +193,7 @@ def test_an_npz_file_without_labels_and_one_with_class_names(tmp_path):
         ({"y_test": LABELS[8:] + 255}, "y_test: label 257, needed 0 to 255"),
         ({"y_test": np.array([{}] * 4)}, "y_test: object, needed integers"),
         ({"class_names": np.array([1, 2, 3])}, "class_names: int64, needed strings"),
-        ({"class_names": np.array(["a", "a", "b"])}, "class_names: class name 'a' is there twice"),
+        ({"class_names": np.array(["a", "a", "b"])}, "class_names: class name 'a' is repeated"),
         ({"class_names": np.array(["a", "b"])}, "y_train: label 2, needed 0 to 1 (class names)"),
     ],
 )
@@ -204,7 +204,7 @@ def test_arrays_that_are_not_as_they_should_be(tmp_path, changes, reason):
 
 
 def test_an_array_whose_header_promises_more_than_its_member_has(tmp_path):
-    """A header of petabytes is refused before memory is asked for."""
+    """A header that promises petabytes is refused before memory is allocated."""
     path = npz(tmp_path / "set.npz")
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 99, 99)})
@@ -235,7 +235,7 @@ def test_no_damage_to_an_npz_file_gives_a_traceback(tmp_path_factory, place, val
 
 
 def fill(folder: Path, images: np.ndarray, names: tuple[str, ...] = ("cat", "dog", "ant"), offset: int = 0) -> Path:
-    """A PNG for each image, in the folder of its class; the image's number is its name's end."""
+    """Writes one PNG per image to the folder of its class. The file name ends in the image's number."""
     for i, image in enumerate(images):
         picture(folder / names[i % len(names)] / f"{i + offset:03d}.png", image)
     return folder
@@ -278,7 +278,7 @@ def test_images_without_class_folders_have_no_labels(tmp_path):
 
 @given(names=st.permutations(["10", "2", "B", "a", "é", "e\u0301a", "ß", "z"]))
 def test_the_order_is_that_of_the_names_and_not_of_the_file_system(tmp_path_factory, names):
-    """Folders and files made in any order: classes and images come in the order of the names' code points."""
+    """Folders and files may be created in any order. Classes and images are sorted by the names' code points."""
     folder = tmp_path_factory.mktemp("order")
     for name in names:
         for file in names:
@@ -359,7 +359,7 @@ def write_damaged(path: Path, damage: str) -> None:
         ("cut", "not a readable image ("),
         ("empty", "not a readable image (cannot identify image file it)"),
         ("text", "not a readable image (cannot identify image file it)"),
-        ("16 bits", "pixels of Pillow's mode I;16, needed 8 bits a channel, grey or RGB"),
+        ("16 bits", "pixels of Pillow's mode I;16, needed 8 bits per channel, grey or RGB"),
         ("transparent", "has transparent pixels; all must be opaque"),
         ("transparent value", "has transparent pixels; all must be opaque"),
         ("frames", "2 frames, needed one"),
@@ -375,7 +375,7 @@ def test_an_image_that_is_none_is_named(tmp_path, damage, reason):
 
 
 def test_a_decompression_bomb_is_not_decoded(tmp_path):
-    """The first image of a set says itself what size all have: Pillow's limit holds for it."""
+    """The first image of a set determines the size of all. Pillow's limit applies to it."""
     fill(tmp_path, GREY)
     path = tmp_path / "ant" / "000.png"
     write_damaged(path, "bomb")
@@ -403,7 +403,7 @@ def test_no_damage_to_an_image_gives_a_traceback(tmp_path_factory, place, value)
         ("train/cat/more/x.png", "train/cat/more: not an image by its name"),
         ("train/x.png", "train/x.png: an image beside class folders"),
         ("test/eel/x.png", "test/eel: no such class in "),
-        ("val/cat/x.png", "val: beside train and test there may be no other folder"),
+        ("val/cat/x.png", "val: no other folder is allowed beside train and test"),
         ("train/eel/.keep", "train/eel: holds no images; needed *.png"),
     ],
 )
@@ -416,7 +416,7 @@ def test_folders_that_are_not_as_they_should_be(tmp_path, path, reason):
 
 def test_class_names_that_cannot_be_told_apart_or_shown(tmp_path):
     fill(tmp_path / "same", GREY, ("\u00e9", "e\u0301"))
-    assert refused(tmp_path / "same") == f"{tmp_path}/same: class name 'é' is there twice"
+    assert refused(tmp_path / "same") == f"{tmp_path}/same: class name 'é' is repeated"
     fill(tmp_path / "bell", GREY, ("a", "b\x07"))
     assert refused(tmp_path / "bell") == rf"{tmp_path}/bell: class name 1 is 'b\x07'; needed printable text"
     fill(tmp_path / "bytes", GREY, ("a", os.fsdecode(b"\xff")))
@@ -450,7 +450,7 @@ def test_grey_from_every_source(tmp_path):
     assert (read(tmp_path / "set.npz", grey=True).test_images == to_grey(COLOUR[8:])).all()
     fill(tmp_path / "train", COLOUR[:9])
     fill(tmp_path / "test", COLOUR[9:])
-    picture(tmp_path / "test/cat/009.png", GREY[9])  # grey among colour
+    picture(tmp_path / "test/cat/009.png", GREY[9])  # a grey image among colour images
     images = read_class_folders(tmp_path, grey=True).test_images
     assert (images[0] == to_grey(COLOUR[11:])[0]).all()
     assert (images[2, ..., 0] == GREY[9]).all()
@@ -458,7 +458,7 @@ def test_grey_from_every_source(tmp_path):
 
 @given(n=st.integers(1, 2000), fractions=st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)))
 def test_the_split_is_a_permutation_by_philox(n, fractions):
-    """In the order of 64-bit numbers that NumPy's twin gives, too; a smaller test set is a part of a larger one."""
+    """Its order is that of the NumPy twin's 64-bit numbers. A smaller test set is a subset of a larger one."""
     words = random_words(0, 0, Stream.SPLIT, 0, n)[:, :2].tolist()
     order = sorted(range(n), key=lambda i: words[i])
     small, large = (indices_of_test_set(n, fraction).tolist() for fraction in sorted(fractions))
@@ -467,5 +467,5 @@ def test_the_split_is_a_permutation_by_philox(n, fractions):
 
 
 def test_the_split_never_changes():
-    """These images are in the test set: data/prepared and all results depend on it."""
+    """Exactly these images are in the test set. data/prepared and all results depend on it."""
     assert indices_of_test_set(20, 0.25).tolist() == [1, 8, 17, 18, 19]

@@ -1,4 +1,4 @@
-"""Reconstruction errors of known logits."""
+"""Reconstruction errors for known logits."""
 
 import math
 

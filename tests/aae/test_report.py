@@ -1,4 +1,4 @@
-"""What the report says: of the numbers that it is given, and the same for the same results."""
+"""The report presents the given numbers, and is the same for the same results."""
 
 import io
 import re
@@ -31,7 +31,7 @@ ADAM = AdamSettings(0.001, [0.9, 0.999])
 
 
 def aae_recipe(name: str = "aae", prior=None) -> Recipe:
-    """A recipe of the kind aae; its prior is normal if there is none given."""
+    """A recipe of the kind aae. Its prior is normal unless one is given."""
     networks = SIZES | {"discriminator_widths": [4], "autoencoder": ADAM, "discriminator": ADAM, "generator": ADAM}
     return Recipe(name, find_kind("aae"), AAESettings(prior=prior or NormalSettings(), labels=False, **networks))
 
@@ -55,13 +55,13 @@ def codes(distance: float) -> dict:
         "empty_cells": 0.125,
         "chi2_per_dof": 20 * distance,
         "ks_max": distance / 3,
-        "energy_distance": None,  # of some codes it is not defined
+        "energy_distance": None,  # not defined for some codes
     }
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A function that gives results as the stages write them; the VAE's means are nearer than its samples."""
+    """A function that returns results as the stages write them. The VAE's means are nearer than its samples."""
 
     def make(recipe: Recipe, seed: int = 0, distance: float = 0.2, nats: float = 140.0, code_size: int = 2) -> Run:
         metrics = {"epoch": 20, "reconstruction": {"nats": nats, "mse": 0.04}, "codes": codes(distance)}
@@ -122,7 +122,7 @@ VOID = {"meta", "img", "br", "link", "input"}  # elements that have no end tag
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: text, elements, and that every one that opens is closed again."""
+    """A page's text and elements. It checks that every element that opens is closed."""
 
     def __init__(self, given: Results):
         super().__init__()
@@ -178,7 +178,7 @@ def test_it_is_the_same_for_the_same_results(page, two):
 
 
 def test_it_opens_with_the_answer(page):
-    """For the VAE that is the distance of the samples of q(z|x), whatever that of the means."""
+    """For the VAE, the answer is the distance of the samples of q(z|x), not of the means."""
     lead = page.text[: page.text.index("In numbers")]
     assert "After 20 epochs" in lead
     assert (
@@ -246,8 +246,8 @@ def test_every_model_that_can_be_is_judged(run):
 @pytest.mark.parametrize(
     ("recipes", "reason"),
     [
-        ([AAE, WIDE], "the claims compare the AAE with the VAE, which is not here."),
-        ([VAE], "none of these models is one that the claims are about."),
+        ([AAE, WIDE], "the claims compare the AAE with the VAE, which is not among these models."),
+        ([VAE], "the claims do not apply to these models."),
     ],
 )
 def test_without_models_to_compare_the_report_says_so(run, recipes, reason):
@@ -270,7 +270,7 @@ def test_the_table(page):
     assert cells(page.html, "Chi² per degree of freedom") == ["near 1", "<b>2.00</b>", "6.20", "6.00", "\u2013"]
     assert cells(page.html, "Empty cells") == ["lower", "<b>12.5%</b>", "<b>12.5%</b>", "12.5%", "\u2013"]
     assert cells(page.html, "10-nearest-neighbour accuracy") == ["higher", "60.0%", "<b>80.0%</b>", "80.0%", "\u2013"]
-    assert "Energy distance</th>" not in page.html, "what a run lacks has no row"
+    assert "Energy distance</th>" not in page.html, "a measure that a run lacks has no row"
     floor = '0.010 <span class="range">0.008 to 0.012</span>'
     assert cells(page.html, "… of the training images") == ["lower", "<b>0.025</b>", "0.060", "0.075", floor]
     assert "VAE, means of q(z|x) : one code per image, its average. The pictures show these." in page.text
@@ -313,7 +313,7 @@ def test_chi2_below_one_is_not_better_than_one(run):
 
 
 def test_several_seeds(run, page):
-    """Mean and standard deviation of 0.1, 0.2 and 0.3; a line a run."""
+    """It shows the mean and standard deviation of 0.1, 0.2 and 0.3, and one line per run."""
     runs = [run(model, seed, distance) for model in (AAE, VAE) for seed, distance in ((7, 0.1), (8, 0.2), (9, 0.3))]
     several = Page(results(*runs))
     assert cells(several.html, "Sliced Wasserstein distance")[1] == "<b>0.200 ± 0.100</b>"
@@ -330,7 +330,7 @@ def test_the_charts_say_in_words_what_they_show(page):
 
 
 def test_models_share_the_charts_of_losses(run):
-    """Lines that several models name alike get the model's title."""
+    """A line whose name several models use gets the model's title."""
     page = Page(results(run(AAE), run(VAE), run(WIDE)))
     labels = [svg["aria-label"] for svg in page.all("svg") if svg.get("role") == "img"]
     assert len(labels) == 7
@@ -348,7 +348,7 @@ def test_lines_have_the_colours_of_their_models(run):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_six_models_can_be_told_apart_and_read(theme):
-    """Also by colour-blind readers; 4.5 is WCAG's contrast for text."""
+    """Colour-blind readers can tell them apart too. 4.5 is WCAG's contrast ratio for text."""
     style = (PAGE / "style.css").read_text()
     scope = r'\[data-theme="dark"\] ' if theme == "dark" else "\n"
     found = re.findall(scope + r"\.model-(\d) \{ --model: (#\w{6}); \}", style)
@@ -367,8 +367,8 @@ def test_six_models_can_be_told_apart_and_read(theme):
 
 def test_curves_have_a_point_an_epoch_where_that_is_known(page):
     lengths = [len(line["points"].split()) for line in page.all("polyline")]
-    assert lengths[:3] == [21] * 3, "of the codes"
-    assert 2 in lengths, "reconstruction of the snapshots 10 and 20"
+    assert lengths[:3] == [21] * 3, "curves of the codes"
+    assert 2 in lengths, "the reconstruction has the snapshots 10 and 20"
 
 
 def test_a_single_epoch_draws_charts(two):
@@ -383,11 +383,11 @@ def test_a_single_epoch_draws_charts(two):
     ]
     lines = Page(replace(two, runs=short)).all("polyline")
     assert lines
-    assert all(len(line["points"].split()) >= 2 for line in lines), "one point alone would not be drawn"
+    assert all(len(line["points"].split()) >= 2 for line in lines), "a line of a single point would not be drawn"
 
 
 def test_decoders_that_do_not_fit_are_named(run, monkeypatch):
-    """Each takes 528 bytes."""
+    """Each decoder takes 528 bytes."""
     made = results(run(AAE), run(VAE), run(WIDE))
     monkeypatch.setattr("aae.page_data.DECODER_BYTES", 600)
     page = Page(made)
@@ -404,7 +404,7 @@ def test_the_runs_and_the_parameters(page, two):
     assert "evaluation.cells 20" in page.text
     assert "&lt;b&gt;&amp; co&lt;/b&gt;" in page.html
     assert "aae-0 100.0" in page.text
-    assert "device a processor" in page.text, "what all runs share stands once"
+    assert "device a processor" in page.text, "values that all runs share appear once"
     assert page.text.count("a processor") == 1
     assert "Raw numbers, in the repository: results/a.json" in page.text
     assert not page.all("a"), "a link to a file breaks when the page is shared"
@@ -413,7 +413,7 @@ def test_the_runs_and_the_parameters(page, two):
 
 @pytest.mark.parametrize("code_size", [1, 3, 20])
 def test_codes_of_other_sizes(run, code_size):
-    """The page says what it shows of them, and has no plane of codes where a code is longer than two numbers."""
+    """The page says what it shows of them. It has no code plane if codes have more than two dimensions."""
     made = results(run(AAE, code_size=code_size), run(VAE, code_size=code_size), code_size=code_size)
     page = Page(made)
     ids = [attributes.get("id") for _, attributes in page.elements]
@@ -445,14 +445,14 @@ def test_the_manifolds_range_is_that_of_each_models_prior(run):
 
 
 def test_both_legends_have_the_names_of_the_classes(run):
-    """Escaped; what is said of the colours is said of these."""
+    """The names are escaped, and the text about the colours uses them."""
     names = ("Ankle boot", "<i>&", "T-shirt")
     page = Page(results(run(AAE), class_names=names))
     assert [button["data-label"] for button in page.all("button") if "data-label" in button] == ["0", "1", "2"] * 2
     for name in names:
         assert page.text.count(f" {name} ") == 2
     assert "<i>&amp;" not in page.html
-    assert page.html.count("&lt;i&gt;&amp;") == 4, "the texts and the names of the buttons"
+    assert page.html.count("&lt;i&gt;&amp;") == 4, "in the texts and the names of the buttons"
     assert "can tell the 3 colours apart" in page.text
     assert "tell the" not in Page(results(run(AAE), class_names=[str(label) for label in range(11)])).text
 

@@ -1,4 +1,4 @@
-"""Values by step: known answers, ends, and the same values however they are asked for."""
+"""Values by step: known answers, end points, and the same values in every form."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Snapshots give back the very model, and what cannot be read is said in one line."""
+"""Snapshots restore the exact model, and one line reports a snapshot that cannot be read."""
 
 import pytest
 import torch

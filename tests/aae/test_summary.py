@@ -1,4 +1,4 @@
-"""Thirds of a training, and means and spreads over seeds."""
+"""Thirds of a training, and means and standard deviations over seeds."""
 
 import pytest
 
@@ -68,13 +68,13 @@ def test_a_model_over_two_seeds():
 
 
 def test_the_first_match_comes_after_the_start():
-    """Epoch 0 matches: an untrained VAE's samples are nearly the prior's."""
+    """Epoch 0 matches because an untrained VAE's samples are nearly prior samples."""
     assert first_match(vae(0, 0.3), 0.6) == 2
     assert first_match(vae(0, 0.3), 0.1) is None
 
 
 def test_a_match_lasts_a_tenth_of_the_training():
-    """Of 20 epochs, two: what counts are the medians of neighbours, from epoch 8 on .55, .5, .5, .4, .45, .2."""
+    """That is two of 20 epochs. The medians of neighbours count: .55, .5, .5, .4, .45, .2 from epoch 8 on."""
     values = [0.0] + [1.0] * 7 + [0.1, 0.9, 0.1, 0.7] + [0.2] * 9
     match = [{"epoch": epoch, "codes.sliced_wasserstein": value} for epoch, value in enumerate(values)]
     run = RunResult(Recipe("aae", find_kind("aae"), None), 0, match, curves=[])

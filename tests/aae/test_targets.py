@@ -1,4 +1,4 @@
-"""What codes are compared with: the normal prior in closed form, the others by samples."""
+"""The targets that codes are compared with: the normal prior in closed form, other priors as samples."""
 
 import math
 from itertools import pairwise
@@ -20,7 +20,7 @@ def test_directions(d):
     assert np.array_equal(u, directions(d, 64))
     if d > 1:
         assert u.shape == (64, d)
-        # For uniform directions a component's mean square is 1/d, with variance 2 (d - 1) / (d² (d + 2)).
+        # For uniform directions, a component's mean square is 1/d, with variance 2 (d - 1) / (d² (d + 2)).
         assert (u**2).mean(axis=0) == pytest.approx(1 / d, abs=5 * math.sqrt(2 * (d - 1) / (d * d * (d + 2)) / 64))
 
 
@@ -70,7 +70,7 @@ def test_slices_of_the_normal_prior():
     "prior", [UniformPrior(1), UniformPrior(2), UniformPrior(3), MixturePrior(), SwissRollPrior()], ids=str
 )
 def test_cells_of_a_sampled_prior_are_equally_probable(prior):
-    """Other samples than those that cut the cells fall into them evenly; a cut's own error is 1 % of the count's."""
+    """Samples other than those that define the cells fall evenly into them."""
     target = build_target(prior, 500, cells=6, projections=3)
     sample = sample_prior(prior, 20_000, seed=5, step=0).double().numpy()
     pairs = 1 if prior.dim < 3 else 3
@@ -79,7 +79,7 @@ def test_cells_of_a_sampled_prior_are_equally_probable(prior):
         counts = cells.counts(sample)
         assert counts.shape == (36,)
         assert counts.sum() == 20_000
-        # 50,000 rows cut the cells, so a count varies by its own 1 / 20,000 and the cut's 1 / 50,000.
+        # 50,000 rows define the cells, so a count varies by its own 1 / 20,000 and by the cells' 1 / 50,000.
         deviation = math.sqrt(20_000 / 36 * (1 + 20_000 / 50_000))
         assert np.abs(counts - 20_000 / 36).max() < 5 * deviation
 

@@ -1,4 +1,4 @@
-"""A trained model in use, through `aae.load`: images, codes, samples, and what is refused in one line."""
+"""A trained model in use, through `aae.load`: images, codes, samples, and one line for every refused input."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ NAMES = tuple("0123456789")
 
 
 def saved(folder: Path, kind: str = "aae", shape=SHAPE, prior=None, epochs=(0, 3), code_size=2) -> Path:
-    """A run of untrained models: its folder."""
+    """Saves a run of untrained models. Returns its folder."""
     extra = {} if kind == "vae" else {"discriminator_widths": [4]}
     sizes = {"pixels": int(np.prod(shape)), "code_size": code_size, "encoder_widths": [6], "decoder_widths": [7]}
     for epoch in epochs:
@@ -75,7 +75,7 @@ def test_the_prior_comes_back(tmp_path, prior):
 
 
 def test_config_says_what_the_header_says(tmp_path):
-    """In the folder as users of the Hugging Face convention find it."""
+    """config.json is in the folder where the Hugging Face convention expects it."""
     folder = saved(tmp_path / "vae-0", "vae", prior=NormalPrior(2, 2.0))
     assert json.loads((folder / "config.json").read_text()) == {
         "kind": "vae",
@@ -87,7 +87,7 @@ def test_config_says_what_the_header_says(tmp_path):
 
 
 def test_weights_load_into_plain_pytorch(tmp_path):
-    """Without this package: a Sequential of the sizes in config.json."""
+    """Without this package, into a Sequential with the sizes in config.json."""
     folder, images = saved(tmp_path / "aae-0"), random_images(8)
     weights = load_file(folder / "003.safetensors")
     for name, sizes in (("encoder", (15, 6, 2)), ("decoder", (2, 7, 15))):
@@ -130,7 +130,7 @@ def test_what_cannot_be_loaded(tmp_path, monkeypatch, path, message):
     ("change", "message"),
     [
         ({"kind": "gan"}, "find_kind: kind must be one of"),
-        ({"image_shape": [5, 4, 1]}, "images of shape (5, 4, 1) have not the model's 15 pixels"),
+        ({"image_shape": [5, 4, 1]}, "the model has 15 pixels; images have the shape (5, 4, 1)"),
         ({"prior": {"kind": "cauchy"}}, "make_prior: kind must be one of normal, uniform, mixture, swiss_roll"),
         ({"prior": {"kind": "normal", "dim": 2, "std": -1}}, "NormalPrior: std must be within"),
         ({"prior": None}, "its config has no 'prior'"),
@@ -180,7 +180,7 @@ def test_channels_first_of_colour_images(tmp_path):
 
 
 def test_a_square_of_three_channels_has_them_last(tmp_path):
-    """Where both orders have the same shape."""
+    """Both channel orders have the same shape here."""
     model = aae.load(saved(tmp_path, shape=(3, 3, 3)))
     images = random_images(2, (3, 3, 3))
     assert np.array_equal(model.encode(images), model.encode(images.reshape(2, -1)))

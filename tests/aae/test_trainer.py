@@ -1,4 +1,4 @@
-"""What trainers register: averages in place of weights, values by step, and all of it restored."""
+"""What trainers register: averages that replace weights, and values by step. All of it is restored."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_a_snapshot_holds_the_average_of_the_weights(passes):
 
 
 def test_values_follow_their_schedules(passes):
-    """In the first step nothing tells a schedule from its start; in the following ones everything does."""
+    """In the first step, a schedule and its constant start value agree. In later steps they differ everywhere."""
     scheduled, constant = trainer(), trainer(penalty=0.01, rate=0.01)
     for both in (scheduled, constant):
         both.advance(1)
@@ -62,7 +62,7 @@ def test_values_follow_their_schedules(passes):
 
 @pytest.mark.parametrize("step", [1, 7, STEPS - 1])
 def test_what_is_restored_goes_on_to_the_same_bits(passes, step):
-    """Averages, schedules and steps of optimisers are restored, into a trainer that has gone elsewhere."""
+    """Averages, schedules and optimiser steps are restored into a trainer in another state."""
     whole, other = trainer(), trainer()
     state = None
     for done in range(1, STEPS + 1):
@@ -80,7 +80,7 @@ def test_what_is_restored_goes_on_to_the_same_bits(passes, step):
 
 
 def test_two_passes_in_one_update_are_two_losses(passes):
-    """The encoder follows the penalty as well: with a heavy one the codes shrink."""
+    """The encoder also follows the penalty: a large penalty shrinks the codes."""
     sizes = []
     for penalty in (1e-6, 100.0):
         ours = trainer(penalty=penalty, rate=0.01)

@@ -1,4 +1,4 @@
-"""The trainers against the post's algorithm written down plainly, and what each step may touch."""
+"""The trainers against a plain implementation of the post's algorithm, and what each step may change."""
 
 import math
 
@@ -24,7 +24,7 @@ IMAGES = torch.randint(0, 256, (50, PIXELS), dtype=torch.uint8, generator=torch.
 
 @pytest.fixture(params=[backprop_cpu, backprop], ids=["native", "torch"])
 def passes(request, monkeypatch):
-    """Both ways to make the passes train here; the second is the one that trains on a GPU."""
+    """Both implementations of the passes train here. The second is the one that trains on a GPU."""
     monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
 
 
@@ -60,7 +60,7 @@ def minibatch(n, step, stream):
 
 
 def test_aae_against_the_plain_algorithm(passes):
-    """Three unfused Adams, backward() and one concatenation: the post's loop, on the contract's random numbers."""
+    """The post's loop (three unfused Adams, backward() and one concatenation) with the contract's random numbers."""
     trainer, plain = aae_trainer(), aae_trainer().model
     autoencoder = torch.optim.Adam([*plain.encoder.parameters(), *plain.decoder.parameters()], lr=0.001)
     discriminator = torch.optim.Adam(plain.discriminator.parameters(), lr=0.001)
@@ -92,7 +92,7 @@ def test_aae_against_the_plain_algorithm(passes):
 
         expected = torch.stack([reconstruction * PIXELS, telling, fooling]).detach()
         torch.testing.assert_close(losses, expected, rtol=1e-4, atol=0)
-    # Twelve Adam steps of at most about 0.001 each move a weight by up to 0.036; rounding is far below.
+    # Twelve Adam steps of at most about 0.001 each move a weight by up to 0.036. Rounding errors are far smaller.
     for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
@@ -125,7 +125,7 @@ def test_reconstruction_is_nats_an_image(passes):
     trainer = aae_trainer()
     torch.nn.init.zeros_(trainer.model.decoder[-1].weight)
     torch.nn.init.zeros_(trainer.model.decoder[-1].bias)
-    # Every pixel is 1/2 whatever the image: ln 2 nats each.
+    # Every pixel is 1/2 for any image: ln 2 nats per pixel.
     assert float(trainer.reconstruction_step(0)) == pytest.approx(PIXELS * math.log(2), rel=1e-6)
 
 
@@ -161,7 +161,7 @@ def test_vae_against_the_plain_algorithm(passes):
 @pytest.mark.parametrize("module", [backprop_cpu, backprop], ids=["native", "torch"])
 @pytest.mark.parametrize("std", [0.5, 1.0, 2.0])
 def test_the_posterior_against_autograd(module, std):
-    """Codes, divergence and gradients, for a loss whose gradient in the codes is given."""
+    """Codes, divergence and gradients, for a loss with a given gradient in the codes."""
     posterior, noise, grad_codes = (
         torch.randn(5, size, generator=torch.Generator().manual_seed(size)) for size in (6, 3, 3)
     )
@@ -213,7 +213,7 @@ def test_divergence_stops_with_one_line():
 
 
 def test_labels_against_the_plain_algorithm(passes):
-    """Section 2.3 of the paper: the discriminator sees one-hot labels beside codes and beside the prior's samples."""
+    """Section 2.3 of the paper: the discriminator sees one-hot labels next to codes and next to prior samples."""
     labels = torch.arange(len(IMAGES)) % 4
     prior = MixturePrior(classes=4)
     sizes = {"pixels": PIXELS, "code_size": 2, "encoder_widths": [16], "decoder_widths": [16]}

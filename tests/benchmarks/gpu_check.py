@@ -1,8 +1,9 @@
 """`make gpu-check`: everything that needs a GPU, in one command and under eight minutes.
 
 Builds the extension with CUDA, runs the tests marked `cuda`, trains the default experiment's models in every way and
-next to the plainest PyTorch, runs the GPU benchmarks, and writes docs/gpu.md. DVC is not needed. What the machine lacks
-is said first, in one line. Status 1 says that this or something else failed, and the page then says what.
+next to a plain PyTorch version, runs the GPU benchmarks, and writes docs/gpu.md. DVC is not needed. If the machine
+lacks something, one line names it at the start. Exit status 1 means that a requirement is missing or a step failed. If
+the page was written, it names the failed steps.
 """
 
 import importlib.util
@@ -28,7 +29,7 @@ PACKAGES = ("numpy", "pybind11", "setuptools", "pytest", "pytest_benchmark", "hy
 PACKAGES += ("annotated_types", "pydantic", "ruamel.yaml")
 EPOCHS = 100
 
-# Model, way, precision, deterministic, and the seconds after which no epoch begins.
+# Model, way, precision, deterministic, and the number of seconds after which no new epoch begins.
 TRAININGS = [
     ("aae", "graphs", "float32", True, 25),
     ("aae", "plain", "float32", False, 30),
@@ -65,16 +66,16 @@ def main() -> None:
         sys.exit(f"error: gpu-check: failed: {'; '.join(check.failures)}")
 
 
-# --- what is needed ------------------------------------------------------------------------------------
+# --- requirements --------------------------------------------------------------------------------------
 
 
 def installed(package: str) -> bool:
-    """Whether the package is there; `find_spec` alone raises for one in a package that is not."""
+    """Whether the package is installed. `find_spec` alone raises if a package's parent is missing."""
     return all(importlib.util.find_spec(name) for name in (package.partition(".")[0], package))
 
 
 def missing_requirements() -> list[str]:
-    """What this machine lacks, in a few words each."""
+    """The requirements that this machine lacks, in a few words each."""
     missing = [f"Python package {name.replace('_', '-')}" for name in PACKAGES if not installed(name)]
     if importlib.util.find_spec("torch") is None:
         missing.append("torch {}.{} or later".format(*TORCH))
@@ -96,7 +97,7 @@ def missing_requirements() -> list[str]:
     return missing
 
 
-# --- what is run ---------------------------------------------------------------------------------------
+# --- steps ---------------------------------------------------------------------------------------------
 
 PYTEST = ("-o", "addopts=--strict-markers --import-mode=importlib", "-p", "no:cacheprovider")
 TRAINING = "tests/benchmarks/gpu_training.py"
@@ -111,7 +112,7 @@ class Step:
 
 
 class Check:
-    """The steps so far, each a process of its own: one that fails, crashes or hangs takes no other with it."""
+    """The steps so far. Each is a separate process, so a step that fails, crashes or hangs does not affect others."""
 
     def __init__(self):
         self.start = time.monotonic()
@@ -119,7 +120,7 @@ class Check:
         self.failures: list[str] = []
 
     def run(self, name: str, seconds: float, *command: str, **environment: str) -> Step:
-        """Runs Python on `command`, for `seconds` at most and no longer than the budget lasts."""
+        """Runs Python on `command`, for at most `seconds` and never beyond the budget."""
         start = time.monotonic()
         seconds = max(1.0, min(seconds, BUDGET - (start - self.start)))
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -131,7 +132,7 @@ class Check:
         try:
             output, _ = process.communicate(timeout=seconds)
         except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # with its compilers
+            os.killpg(process.pid, signal.SIGKILL)  # including its compilers
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             output, _ = process.communicate()
@@ -147,7 +148,7 @@ class Check:
         return step
 
     def compare_bits(self, trainings: list) -> None:
-        """Deterministic trainings of a model give the same bits in graphs and one by one."""
+        """Checks that deterministic trainings of a model give the same bits in graphs and one by one."""
         bits = {way: result["weights"] for (model, way, precision, deterministic, _), result in trainings
                 if (model, precision, deterministic) == ("aae", "float32", True) and result}  # fmt: skip
         if len(set(bits.values())) > 1:
@@ -160,13 +161,13 @@ class Check:
 
 
 def cuda_tests() -> list[str]:
-    """The test files with a test marked `cuda`: others may import what a machine for this need not have."""
+    """The test files with a test marked `cuda`. Other files may import packages that this check does not require."""
     paths = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.cuda" in path.read_text()]
     return [str(path.relative_to(ROOT)) for path in paths if path.parent.name != "benchmarks"]
 
 
 def train(check: Check, model: str, way: str, precision: str, deterministic: bool, seconds: float) -> dict:
-    """What gpu_training.py measures."""
+    """The measurements of gpu_training.py."""
     name = f"{model}, {way}, {precision}{', deterministic' if deterministic else ''}"
     options = ["--model", model, "--way", way, "--precision", precision, "--seconds", str(seconds)]
     options += ["--deterministic"] if deterministic else []
@@ -174,13 +175,13 @@ def train(check: Check, model: str, way: str, precision: str, deterministic: boo
 
 
 def last_json(step: Step) -> dict:
-    """What gpu_training.py found, among the warnings of libraries; empty if it failed."""
+    """The result of gpu_training.py, without the libraries' warnings; empty if it failed."""
     found = [line for line in step.output.splitlines() if line.startswith("{")]
     return json.loads(found[-1]) if found and not step.failure else {}
 
 
 def last_line(step: Step) -> str:
-    """How the step's output ends, where it is for people."""
+    """The last line of the step's readable output."""
     line = (step.output.strip().splitlines() or [""])[-1].strip("= ")
     return "done" if not line or line.startswith("{") else line
 
@@ -191,7 +192,7 @@ def last_line(step: Step) -> str:
 def machine() -> list[str]:
     import torch
 
-    sys.path.insert(0, str(ROOT))  # which holds the extension by now
+    sys.path.insert(0, str(ROOT))  # which contains the extension now
     import aae_native
 
     from aae.machine import driver_version, processor_name

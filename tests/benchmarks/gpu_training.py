@@ -1,6 +1,6 @@
-"""One training on a GPU, timed: the project's, in graphs or one by one, or the plainest PyTorch's. Prints JSON.
+"""Times one training on a GPU: the project's, in graphs or one by one, or a plain PyTorch version. Prints JSON.
 
-`gpu_check.py` runs it, each time in a process of its own, because what makes products deterministic is read once.
+`gpu_check.py` runs it in a separate process each time, because the setting for deterministic products is read once.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main() -> None:
     training = (plain_training if arguments.way == "plain" else our_training)(arguments.model, images)
     seconds, weights = [], ""
     torch.cuda.synchronize()
-    start = time.perf_counter()  # what captures graphs counts to the first epoch
+    start = time.perf_counter()  # the first epoch includes capturing the graphs
     advance = GraphedIterations(training, EPOCH).advance if arguments.way == "graphs" else None
     while len(seconds) < arguments.epochs and sum(seconds) < arguments.seconds:
         if arguments.way == "plain":
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def digest(model: nn.Module) -> str:
-    """The beginning of the SHA-256 of all weights."""
+    """The first digits of the SHA-256 of all weights."""
     content = hashlib.sha256()
     for parameter in model.parameters():
         content.update(parameter.detach().cpu().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""The results of `make bench`, from pytest-benchmark's JSON on standard input to Markdown on standard output."""
+"""Converts the results of `make bench` from pytest-benchmark's JSON (standard input) to Markdown (standard output)."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def duration(seconds: float) -> str:
-    """Three significant digits in the unit that suits."""
+    """Three significant digits in a suitable unit."""
     for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

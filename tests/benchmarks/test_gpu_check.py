@@ -1,4 +1,4 @@
-"""`make gpu-check` on a machine that is not fit for it."""
+"""`make gpu-check` on a machine that lacks something it needs."""
 
 import subprocess
 import sys
@@ -18,11 +18,11 @@ def test_what_is_lacking_is_said_in_one_line():
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: gpu-check: needed and not found: ")
     assert "a CUDA device that PyTorch sees" in line
-    assert "Python.h" not in line  # with which the extension of these tests was built
+    assert "Python.h" not in line  # present, because the extension of these tests was built with it
 
 
 def test_headers_of_python_that_are_not_there():
-    """What the distributions pack apart; the build would take a minute to find out."""
+    """Distributions package them separately. The build would fail only after a minute."""
     code = "import runpy, sysconfig; path = sysconfig.get_path; "
     code += "sysconfig.get_path = lambda name, *others: '/none' if name == 'include' else path(name, *others); "
     code += f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')"

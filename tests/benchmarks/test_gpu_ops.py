@@ -1,8 +1,8 @@
 """The random part of a training step on a GPU: the native ops and plain PyTorch, each many times in a CUDA graph.
 
-So what is timed is the GPU's work and not Python's. Each result is checked before it is timed. `make bench` runs
-these where a GPU is. `extra_info` holds for one call: its kernels, its time, and the bytes that it cannot help moving
-a second, next to what a plain copy moves on the same GPU.
+The graph excludes Python's time, so only the GPU's work is timed. Each result is checked before it is timed.
+`make bench` runs these on a machine with a GPU. `extra_info` holds, per call, the number of kernels, the time, and the
+bytes per second that the call must at least move, next to the rate of a plain copy on the same GPU.
 """
 
 import pytest
@@ -18,14 +18,14 @@ PRIOR, PIXELS = NormalPrior(2), 784
 
 
 def assert_normal(z):
-    """Mean and variance of n normals stray from 0 and 1 by 1/sqrt(n) and sqrt(2/n); six times that is one in 1e9."""
+    """The standard errors of n normals' mean and variance are 1/sqrt(n) and sqrt(2/n). One in 1e9 deviates by six."""
     variance, mean = torch.var_mean(z.double())
     assert abs(mean) < 6 / z.numel() ** 0.5
     assert abs(variance - 1) < 6 * (2 / z.numel()) ** 0.5
 
 
-# A case is made for a size, on the GPU: a call of the op, the same in PyTorch, the check of what either has left in
-# its outputs, and the bytes that a call reads and writes.
+# A case for a given size, on the GPU: a call of the op, the same in PyTorch, a check of the outputs of either, and the
+# number of bytes that a call reads and writes.
 
 
 def discriminator_batch(half):
@@ -62,7 +62,7 @@ def minibatch(rows):
         torch.div(images[indices], 255, out=drawn)
 
     def check():
-        # PyTorch may multiply by 1 / 255 instead, which is rounded once more.
+        # PyTorch may multiply by 1 / 255 instead, which adds one rounding.
         torch.testing.assert_close(drawn, images[indices] / 255, rtol=2**-23, atol=0)
 
     return native, plain, check, rows * (5 * PIXELS + 8)
@@ -78,7 +78,7 @@ def prior_samples(rows):
 
 
 def captured(call, calls):
-    """A CUDA graph of `calls` calls, warmed up as PyTorch asks for, on a stream of its own."""
+    """A CUDA graph of `calls` calls, warmed up on a separate stream as PyTorch requires."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -92,7 +92,7 @@ def captured(call, calls):
 
 
 def kernels(call):
-    """How many kernels, copies and fills a call has the GPU do; of twenty calls, as a profile may miss the first."""
+    """The number of kernels, copies and fills per call, from twenty calls, because a profile may miss the first."""
     call()
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as trace:
@@ -104,7 +104,7 @@ def kernels(call):
 
 @pytest.fixture(scope="module")
 def copied_bytes_a_second():
-    """Read and written by the fastest of ten copies of 1 GiB."""
+    """The bytes read and written per second in the fastest of ten copies of 1 GiB."""
     source = torch.zeros(2**28, device="cuda")
     target = torch.empty_like(source)
     seconds = []

@@ -1,6 +1,6 @@
 """The random part of a training step: the native ops, plain PyTorch, and the post's NumPy expression.
 
-Each result is checked before it is timed. `make bench` runs these; the tests leave them out.
+Each result is checked before it is timed. `make bench` runs these; the test suite skips them.
 """
 
 from functools import partial
@@ -70,8 +70,8 @@ def test_minibatch(benchmark, make):
     benchmark(make)
 
 
-# What is measured is how fast numbers are made, so all write to memory that is there already, but for the post's
-# expression, which cannot.
+# These measure how fast numbers are generated. All therefore write to existing memory, except the post's expression,
+# which cannot.
 NORMALS = torch.empty(LARGE // 2, 2)
 
 
@@ -114,7 +114,7 @@ def threads():
 @pytest.mark.usefixtures("threads")
 def test_normals(benchmark, make):
     normals = np.asarray(make())
-    # Mean and variance of n normals stray from 0 and 1 by 1/sqrt(n) and sqrt(2/n); six times that is one in 1e9.
+    # The standard errors of n normals' mean and variance are 1/sqrt(n) and sqrt(2/n). One in 1e9 deviates by six.
     assert abs(normals.mean(dtype=np.float64)) < 6 / LARGE**0.5
     assert abs(normals.var(dtype=np.float64) - 1) < 6 * (2 / LARGE) ** 0.5
     note_speed(benchmark, make, LARGE, normals.nbytes)
@@ -135,7 +135,7 @@ def test_priors(benchmark, prior):
 
 
 def note_speed(benchmark, make, values, nbytes):
-    """Times `make` and notes, of its fastest round, nanoseconds a value and the bytes written a second."""
+    """Times `make` and records, for its fastest round, nanoseconds per value and bytes written per second."""
     benchmark(make)
     if benchmark.stats is not None:  # None with --benchmark-disable
         fastest = benchmark.stats["min"]

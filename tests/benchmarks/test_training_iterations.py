@@ -1,6 +1,6 @@
-"""An iteration of training at the post's sizes: the project's trainers and the plainest PyTorch, in turn.
+"""A training iteration at the post's sizes: the project's trainers and a plain PyTorch version, in turn.
 
-The two are timed in alternating blocks, because machines drift; what counts is the ratio, block by block.
+The two are timed in alternating blocks, because machines drift. The result is the ratio, block by block.
 """
 
 import math
@@ -23,7 +23,7 @@ def test_iteration(benchmark, model):
     seconds = {"ours": [], "plain": []}
 
     def block():
-        torch.set_num_threads(1)  # as stage `train` does
+        torch.set_num_threads(1)  # like stage `train`
         start = time.perf_counter()
         for step in range(ITERATIONS):
             ours.iteration(step)
@@ -34,7 +34,7 @@ def test_iteration(benchmark, model):
         seconds["ours"].append(middle - start)
         seconds["plain"].append(time.perf_counter() - middle)
 
-    block()  # to warm up
+    block()  # warm-up
     for blocks in seconds.values():
         blocks.clear()
     benchmark.group = f"training: {ITERATIONS} iterations of ours, then of the plainest PyTorch, in turn"

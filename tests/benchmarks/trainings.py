@@ -1,4 +1,4 @@
-"""The trainings that benchmarks compare, at the sizes of the default experiment, on the device of their images."""
+"""The trainings that benchmarks compare, at the sizes of the default experiment. They run on the images' device."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -28,9 +28,9 @@ def mnist(device: str = "cpu") -> Tensor:
 
 
 def our_training(model: str, images: Tensor) -> Trainer:
-    """The project's, from seed 0; the joint AAE's has the settings of params.yaml."""
+    """The project's training, from seed 0. The joint AAE uses the settings in params.yaml."""
     if model == "aae_joint":
-        from pipeline.params import load_params  # with packages that nothing else here needs
+        from pipeline.params import load_params  # imported here because nothing else here needs its dependencies
 
         recipe = load_params(ROOT / "params.yaml").recipe(model)
         network = build_model(model, 0, **recipe.sizes(pixels=784, code_size=2, classes=10)).to(images.device)
@@ -45,11 +45,11 @@ def our_training(model: str, images: Tensor) -> Trainer:
 
 
 def plain_training(model: str, images: Tensor) -> "PlainAAE | PlainVAE":
-    """The plainest PyTorch's, of the post's AAE for the joint one as well."""
+    """A plain PyTorch training. For the joint AAE it is that of the post's AAE."""
     return PlainVAE(images) if model == "vae" else PlainAAE(images)
 
 
-# --- the plainest translation of the post: backward(), Adam as it comes, images indexed by randint ------------
+# --- a plain translation of the post: backward(), default Adam, images indexed by randint ---------------------
 
 
 def mlp(*sizes: int) -> nn.Sequential:

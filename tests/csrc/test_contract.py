@@ -1,4 +1,4 @@
-"""The bits that every machine, compiler and version must give: trained results depend on them."""
+"""The bits that every machine, compiler and version must produce, because trained results depend on them."""
 
 import hashlib
 
@@ -45,7 +45,7 @@ def test_prior(isa):
 
 @pytest.mark.parametrize("prior", [NormalPrior(2), UniformPrior(2), MixturePrior(), SwissRollPrior()], ids=str)
 def test_ten_million_values(prior, isa):
-    """The index of the block crosses 2^32 half-way: there are two rows of an element-wise prior to a block."""
+    """The block index crosses 2^32 half-way. A block holds two rows of an element-wise prior."""
     half_way = 2**32 if prior.classes else 2**33
     samples = ops.sample_prior(prior, 5_000_000, offset=half_way - 2_500_001, **DRAW)
     assert sha256(samples) == SHA256[type(prior).__name__]
@@ -53,7 +53,7 @@ def test_ten_million_values(prior, isa):
 
 @pytest.mark.parametrize("prior", [NormalPrior(3), UniformPrior(3), MixturePrior(), SwissRollPrior()], ids=str)
 def test_every_small_size_at_odd_offsets(prior, isa):
-    """Tails of vectors and blocks, next to where the index's high half changes."""
+    """Incomplete vectors and blocks, near the point where the index's high half changes."""
     for offset in (1, 2**32 - 7, 2**34 // 3 - 9):
         for n in range(70):
             samples = ops.sample_prior(prior, n, offset=offset, **DRAW).numpy()
@@ -111,7 +111,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_training(name, isa):
-    """A hundred iterations from weights that are samples themselves: no library has a part in the bits."""
+    """A hundred iterations. The initial weights are samples too, so no library affects the bits."""
     recipe = Recipe(name, find_kind(name), SETTINGS[name])
     model = build_model(name, 0, **recipe.sizes(pixels=40, code_size=2, classes=10))
     for i, parameter in enumerate(model.parameters()):

@@ -1,4 +1,4 @@
-"""AAE_CUDA decides what setup.py builds, and says in one line why it cannot; without CUDA the CPU part is whole."""
+"""AAE_CUDA decides what setup.py builds. If CUDA is not possible, one line says why, and the CPU part is complete."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def build(folder, **environment):
 
 
 def fake_nvcc(home, answers):
-    """A toolkit of which only nvcc's answers are there: version, architectures, folders of libraries."""
+    """A fake toolkit that has only nvcc's answers: version, architectures, library folders."""
     cases = "".join(f"--{option}) echo '{answer}' ;;\n" for option, answer in answers.items())
     nvcc = home / "bin" / "nvcc"
     nvcc.parent.mkdir(parents=True)
@@ -95,5 +95,5 @@ def test_built_without_a_toolkit(tmp_path):
         "False AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin",
         "0x6627e8d5",
         "philox4x32: got tensors on a CUDA device, but the native extension was built without CUDA "
-        "(AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin); build it with AAE_CUDA=1 where nvcc is",
+        "(AAE_CUDA=auto, and there is no nvcc in CUDA_HOME/bin); build it with AAE_CUDA=1 on a machine with nvcc",
     ]

@@ -1,7 +1,7 @@
-"""What the CUDA kernels' threads compute, run on the CPU: the bits of the CPU kernels, in any order of threads.
+"""The work of the CUDA kernels' threads, run on the CPU, gives the bits of the CPU kernels in any order of threads.
 
-`aae_native.<op>_items` runs the functions of csrc/items.h, which the CUDA kernels run, in a grid of threads that take
-their turns in a random order. `aae_native.<op>` is the CPU kernel.
+`aae_native.<op>_items` runs the functions of csrc/items.h, which the CUDA kernels also run, as a grid of threads in
+random order. `aae_native.<op>` is the CPU kernel.
 """
 
 from types import SimpleNamespace
@@ -30,12 +30,12 @@ draws = st.tuples(
     st.integers(0, 2**15 - 1),  # stream
     st.integers(0, 9) | st.integers(2**32 - 5, 2**32 + 5) | st.integers(0, 2**59),  # offset
 )
-# At most so many blocks, which leaves a thread many items or one; and the order of the threads.
+# The maximum number of blocks, so that a thread has many items or one, and the seed of the threads' order.
 grids = st.tuples(st.sampled_from([1, 2, 1000]), st.integers(0, 2**64 - 1))
 
 
 class Framed:
-    """An array that begins `shift` bytes behind a multiple of 16, in memory that nothing else may write to."""
+    """An array that begins `shift` bytes after a multiple of 16. A frame detects writes outside the array."""
 
     def __init__(self, shape, dtype, shift=0):
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -55,13 +55,13 @@ def address(array):
 
 
 def early(draw):
-    """The draw as the items take it, its step known at the launch."""
+    """The draw in the form that items accept, with a step that is known at the launch."""
     seed, step, stream, offset = draw
     return seed, step, 0, stream, offset
 
 
 def late(draw, memory):
-    """The draw with its step in memory, of which 48 bits count."""
+    """The draw with its step in memory. Only 48 bits of the step count."""
     seed, step, stream, offset = draw
     memory[0] = step - 2**48
     return seed, 0, address(memory), stream, offset
@@ -161,11 +161,11 @@ def test_overlapping_arrays_are_refused():
         aae_native.draw_minibatch_items(here, 9, 8, behind + 64, behind, 1, *draw, 1, 0)
 
 
-# --- the way from aae.ops to the kernels ------------------------------------------------------------
+# --- from aae.ops to the kernels --------------------------------------------------------------------
 
 
 def arguments(op, late_step=None):
-    """What the implementations of an op take behind the dispatcher, outputs to be filled first."""
+    """The arguments that the dispatcher passes to an op's implementation. The outputs come first."""
     step = torch.tensor(late_step) if late_step is not None else None
     prior, labels = MixturePrior(), torch.arange(7) % 10
     parameters, rest = (prior.kind, prior.classes, prior.parameters), (2**63 - 1, 2**40)
@@ -185,7 +185,7 @@ def arguments(op, late_step=None):
 @pytest.mark.parametrize("late_step", [None, 2**41])
 @pytest.mark.parametrize("op", ["sample_prior", "assemble_discriminator_batch", "draw_minibatch"])
 def test_ops_pass_their_arguments_on(op, late_step, monkeypatch):
-    """CPU tensors in place of CUDA tensors, and the items on the CPU in place of a kernel."""
+    """CPU tensors replace CUDA tensors, and items on the CPU replace a kernel."""
     launched = []
 
     def kernel(*passed):

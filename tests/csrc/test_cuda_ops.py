@@ -1,4 +1,4 @@
-"""On a GPU: the bits of the CPU, from every op; streams, devices, and CUDA graphs whose step goes on."""
+"""On a GPU, every op gives the CPU's bits, also on other streams and devices and in CUDA graphs with a moving step."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ PRIORS = [NormalPrior(1), NormalPrior(3, 2.5), UniformPrior(5, 0.75), *ROW_WISE]
 priors = st.sampled_from(PRIORS)
 draws = st.fixed_dictionaries({"seed": st.integers(0, 2**63 - 1), "step": st.integers(0, 2**48 - 1)})
 offsets = st.integers(0, 9) | st.integers(2**32 - 5, 2**32 + 5) | st.integers(0, 2**59)
-# The last is more than the threads of any GPU, so that threads take several items.
+# The last size exceeds the number of threads of any GPU, so threads take several items.
 sizes = st.integers(0, 9) | st.integers(1000, 1030) | st.just(5_000_001)
 
 
@@ -38,7 +38,7 @@ def images(rows, pixels):
 
 
 def unaligned(*shape, dtype=torch.float32):
-    """A contiguous CUDA tensor that begins in the middle of 16 bytes, and the memory around it."""
+    """A contiguous CUDA tensor that is not aligned to 16 bytes, and the memory around it."""
     size = torch.Size(shape).numel()
     memory = torch.full((size + 6,), -7, dtype=dtype, device="cuda")
     return memory[1 : 1 + size].view(shape), memory
@@ -132,12 +132,12 @@ def test_beyond_2_32_elements():
 
 
 def inputs(device):
-    """What `calls` wants: made before, because a copy to the GPU waits for its stream, and no capture allows it."""
+    """The inputs of `calls`. They are made first, because a copy to the GPU synchronises and cannot be captured."""
     return images(100, 12).to(device), torch.ones(33, 2, device=device)
 
 
 def calls(step, pool, codes):
-    """Every op that draws, at `step`, which is an integer or a tensor on the device of the others."""
+    """Calls every op that draws, at `step`: an integer, or a tensor on the device of the other tensors."""
     device, draw = pool.device, {"seed": 5, "step": step}
     return [
         ops.sample_prior(NormalPrior(2), 1001, device=device, **draw),
@@ -154,7 +154,7 @@ def test_step_on_the_device_counts_modulo_2_48(step):
 def test_graph_draws_anew_at_every_replay():
     step = torch.zeros((), dtype=torch.int64, device="cuda")
     made = inputs("cuda")
-    calls(step, *made)  # loads the kernels, which a capture may not
+    calls(step, *made)  # loads the kernels, which is not allowed during a capture
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         results = calls(step, *made)
@@ -166,7 +166,7 @@ def test_graph_draws_anew_at_every_replay():
 
 
 def test_runs_on_the_current_stream():
-    """A busy stream sets the step, so a kernel on any other would read the old one."""
+    """A busy stream sets the step, so a kernel on any other stream would read the old step."""
     step = torch.zeros((), dtype=torch.int64, device="cuda")
     made = inputs("cuda")
     calls(step, *made)

@@ -1,7 +1,7 @@
-"""The CUDA kernels compiled to PTX: nothing between counter and sample is approximated, flushed or contracted.
+"""In the PTX of the CUDA kernels, nothing between counter and sample is approximated, flushed or contracted.
 
-PTX is where this can be checked: it defines `.rn` instructions as rounded correctly and never contracted
-(PTX ISA, "Floating Point Instructions"), and machine code makes such a division out of many instructions.
+PTX is the level to check this: it defines `.rn` instructions as correctly rounded and never contracted (PTX ISA,
+"Floating Point Instructions"). In machine code, one such division becomes many instructions.
 """
 
 import os
@@ -19,10 +19,10 @@ KERNELS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "csrc
 
 pytestmark = [
     pytest.mark.skipif(not (BUILT["cuda"] and NVCC), reason="no nvcc, or built without CUDA"),
-    pytest.mark.xdist_group("nvcc"),  # compiled once, by one worker
+    pytest.mark.xdist_group("nvcc"),  # so that one worker compiles once
 ]
 
-# What may touch a float32. All others are approximate, or round as the compiler likes.
+# The instructions that may touch a float32. All others are approximate, or leave the rounding to the compiler.
 EXACT = re.compile(
     r"(add|sub|mul|div|sqrt|fma)\.rn\.f32"
     r"|cvt\.rn\.f32\.[su]\d+|cvt\.rzi\.s64\.f32"
@@ -41,7 +41,7 @@ def ptx(files, folder, contraction):
 
 
 def uncontracted(text):
-    """With contraction on, `mul.f32` says that the next compiler may contract; it is `mul.rn.f32` with it off."""
+    """With contraction on, `mul.f32` lets the next compiler contract. With contraction off, it is `mul.rn.f32`."""
     return re.sub(r"\b(add|sub|mul)\.f32", r"\1.rn.f32", text)
 
 

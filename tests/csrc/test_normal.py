@@ -1,4 +1,4 @@
-"""From words to normals (csrc/normal.h): accuracy, extremes, and the same bits on every instruction set."""
+"""Normals from words (csrc/normal.h): accuracy, extremes, and the same bits on every instruction set."""
 
 import aae_native
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from aae import reference
 
-# What csrc/normal.h states, measured there over every input; here over a dense part.
+# The errors that csrc/normal.h states. They were measured over every input; these tests use a dense subset.
 LOG_ULP, RADIUS_ULP, COS_ULP, SIN_ULP = 0.97, 0.98, 1.15, 1.35
 COS_ERROR, SIN_ERROR = 6.9e-8, 6.0e-8
 
@@ -36,12 +36,12 @@ def normal_from_words(words, std):
 
 
 def ulps(value, exact):
-    """The error in units of the last place of a float32 of the exact value's size."""
+    """The error in float32 units in the last place of the exact value."""
     return np.abs(value - exact) / 2.0 ** (np.frexp(exact)[1] - 24)
 
 
 def uniforms():
-    """Every 97th float in [2^-33, 1), and those next to where the polynomial's range wraps."""
+    """Every 97th float in [2^-33, 1), and the floats near the ends of the polynomial's range."""
     low, high = np.array([2.0**-33, 1.0], np.float32).view(np.int32)
     wraps = np.float32(2 / 3).view(np.int32) - (np.arange(33) << 23)
     near = (wraps[:, None] + np.arange(-2000, 2000)).reshape(-1)
@@ -50,7 +50,7 @@ def uniforms():
 
 
 def phases():
-    """Every 997th word, and those next to multiples of an eighth of a turn."""
+    """Every 997th word, and the words near multiples of an eighth of a turn."""
     near = (np.arange(8)[:, None] << 29) + np.arange(-2000, 2000)
     return np.concatenate([np.arange(0, 2**32, 997), near.reshape(-1) % 2**32]).astype(np.uint32)
 
@@ -66,8 +66,8 @@ def test_log_accuracy():
 def test_cos_sin_accuracy():
     words = phases()
     cos, sin = cos_sin_turn(words)
-    # A word's distance from its quadrant's middle is exact, so float64's sine and cosine of it are as good as
-    # exact too; those of 2 pi x would not be, near their zeros.
+    # A word's distance from the middle of its quadrant is exact, so its sine and cosine in float64 are practically
+    # exact too. Near their zeros, the sine and cosine of 2 pi x would not be.
     quadrant = (words + np.uint32(2**29)) >> 30
     angle = (words - (quadrant << 30)).view(np.int32) * (np.pi / 2 * 2.0**-30)
     c, s = np.cos(angle), np.sin(angle)

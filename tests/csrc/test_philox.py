@@ -1,4 +1,4 @@
-"""The generator's known answers, and the counter's layout."""
+"""The generator's known answers and the layout of the counter."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_known_answers(row):
 
 
 def test_counter_layout():
-    """A draw takes its words from the counter and key that csrc/philox.h writes down."""
+    """A draw uses the counter and key that csrc/philox.h defines."""
     seed, step, stream, first_block = 0x0123456789ABCDEF, 0xFEDCBA987654, 0x7EEF, 0x1_0000_0002
     key = torch.tensor([0x89ABCDEF, 0x01234567])
     counter = torch.tensor([[0x2, 0x1, 0xBA987654, 0x7EEFFEDC]])

@@ -1,7 +1,8 @@
-"""A billion normals against the normal distribution, and the independence of what should be independent.
+"""A billion normals against the normal distribution, and the independence of samples that should be independent.
 
-Slow: `pytest --slow -n 0 -s tests/csrc/test_statistics.py` takes minutes and prints what docs/results.md records. The
-samples are fixed, so a test that passes once always does; its threshold is a p-value of 1e-4 over all that it looks at.
+Slow: `pytest --slow -n 0 -s tests/csrc/test_statistics.py` takes minutes and prints the numbers in docs/results.md. The
+samples are fixed, so a test that passes once always passes. Each test's threshold is one p-value of 1e-4 over all of
+its comparisons.
 """
 
 import math
@@ -26,7 +27,7 @@ def normals(n=CHUNK, **draw):
 
 @pytest.fixture(scope="module")
 def counts():
-    """How many of N normals fall into each of BINS equally probable bins, and beyond ±4 and ±5."""
+    """The number of N normals in each of BINS equally probable bins, and beyond ±4 and ±5."""
     bins, tails = np.zeros(BINS, np.int64), np.zeros(4, np.int64)
     for offset in range(0, N, CHUNK):
         z = normals(offset=offset)
@@ -47,17 +48,17 @@ def test_chi_squared(counts):
 
 
 def test_kolmogorov_smirnov(counts):
-    """The largest deviation at the bins' edges; between two of them it can be larger by 1/BINS^1.5 or so."""
+    """The largest deviation at the bins' edges. Between two edges it can be larger by about 1/BINS^1.5."""
     distance = np.abs(np.cumsum(counts[0]) / N - np.arange(1, BINS + 1) / BINS).max()
     report("Kolmogorov-Smirnov", f"{distance:.2e}", stats.kstwobign.sf(distance * math.sqrt(N)))
 
 
 def test_anderson_darling(counts):
-    """A² as its integral over the distribution function, by the bins' edges; its law is Anderson & Darling's (1952)."""
+    """A² as an integral over the distribution function, at the bins' edges, with Anderson and Darling's law (1952)."""
     u = np.arange(1, BINS) / BINS
     difference = np.cumsum(counts[0])[:-1] / N - u
     statistic = N * np.mean(difference**2 / (u * (1 - u))) * (BINS - 1) / BINS
-    # Its limit is sum of chi²(1) / (k (k + 1)), drawn here.
+    # The limiting law is that of the sum of chi²(1) / (k (k + 1)), sampled here.
     k = np.arange(1, 200)
     law = np.random.default_rng(0).chisquare(1, (20_000, len(k))) @ (1 / (k * (k + 1)))
     report("Anderson-Darling", f"A² = {statistic:.3f}", np.mean(law >= statistic))
@@ -73,7 +74,7 @@ def test_tails(counts):
 
 
 def test_independence():
-    """Correlations of z and of z² between neighbours, steps, streams, seeds: each times sqrt(n) is nearly N(0, 1)."""
+    """Correlations of z and of z² between neighbours, steps, streams, seeds. Times sqrt(n), each is nearly N(0, 1)."""
     n, scores = 2**26, {}
     here = normals(n)
     others = {f"lag {lag}": normals(n, offset=lag) for lag in LAGS}

@@ -1,4 +1,4 @@
-"""The type stubs of the extension say what the compiled module has: its names, parameters and their types."""
+"""The extension's type stubs match the compiled module: names, parameters and their types."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import aae_native
 import pytest
 
 STUBS = ast.parse((Path(__file__).parents[2] / "typings/aae_native/__init__.pyi").read_text())
-# pybind11's words for what it takes, in the words of the stubs.
+# Argument types: pybind11's names, and the names in the stubs.
 TYPES = {
     "typing.SupportsInt | typing.SupportsIndex": "int",
     "typing.SupportsFloat | typing.SupportsIndex": "float",
@@ -18,7 +18,7 @@ TYPES = {
 
 
 def stubbed() -> dict[str, ast.FunctionDef]:
-    """Functions and methods by their names, `Pass.forward` for instance."""
+    """Functions and methods by name, such as `Pass.forward`."""
     found = {}
     for node in STUBS.body:
         for each in node.body if isinstance(node, ast.ClassDef) else [node]:
@@ -28,7 +28,7 @@ def stubbed() -> dict[str, ast.FunctionDef]:
 
 
 def compiled() -> dict[str, str]:
-    """The signature of each function and method, as pybind11 writes it."""
+    """The signature of each function and method in pybind11's notation."""
     found = {}
     for name, value in vars(aae_native).items():
         if isinstance(value, type):
@@ -60,7 +60,7 @@ def test_parameters(name):
     if not any(argument.arg == "arg0" for argument in taken):
         assert not stub.args.posonlyargs
         assert [argument.arg for argument in given] == [argument.arg for argument in taken]
-    else:  # without names, which pybind11 counts
+    else:  # no names: pybind11 numbers the arguments
         assert not stub.args.args
     annotations = [
         [ast.unparse(argument.annotation) for argument in arguments if argument.arg != "self"]
@@ -71,7 +71,7 @@ def test_parameters(name):
 
 
 def test_attributes():
-    """What is neither function nor class: the names of properties."""
+    """The names of everything that is neither a function nor a class: properties."""
     classes = [node for node in STUBS.body if isinstance(node, ast.ClassDef)]
     given = {
         f"{node.name}.{each.target.id}" for node in classes for each in node.body if isinstance(each, ast.AnnAssign)

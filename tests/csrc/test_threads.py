@@ -1,4 +1,4 @@
-"""Threads share long calls and change no bit."""
+"""Threads share long calls and do not change any bit."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def test_any_number_of_threads_gives_the_same_bits(prior, rows, offset, count):
 
 @pytest.mark.parametrize(("wanted", "got"), [(None, CORES), ("3", 3), ("many", CORES)])
 def test_at_first_as_many_threads_as_cores_or_as_the_environment_says(wanted, got):
-    """In a process of its own, because tests that run side by side have one thread each."""
+    """In a separate process, because parallel tests use one thread each."""
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment |= {"OMP_NUM_THREADS": wanted} if wanted else {}
     code = "import aae_native; print(aae_native.get_threads())"

@@ -1,4 +1,4 @@
-"""For tests of the page: Debian's chromium without a window, and small experiments with trained decoders."""
+"""Helpers for tests of the page: Debian's headless chromium, and small experiments with trained decoders."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 NEEDS_BROWSER = [
-    pytest.mark.xdist_group("page"),  # one worker makes the pages and starts the browsers
+    pytest.mark.xdist_group("page"),  # so that one worker makes the pages and starts the browsers
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian's chromium-driver)"),
 ]
 ROOT = Path(__file__).parents[2]
@@ -41,13 +41,13 @@ CHANGES = {
 
 
 def mnist() -> Dataset:
-    """The first N images of MNIST's sets."""
+    """The first N images of each of MNIST's sets."""
     whole = read_idx_folder(ROOT / "data/raw/mnist", classes=10)
     return replace(whole, **{name: getattr(whole, name)[:N] for name in ARRAYS})
 
 
 def make_experiment(folder: Path, data: Dataset, changes: dict[str, str]) -> None:
-    """A small experiment on `data` in `folder`, all stages after the training done; `changes` edit params.yaml."""
+    """A small experiment on `data` in `folder`, in which all stages have run. `changes` edit params.yaml."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         text = (ROOT / "params.yaml").read_text()
@@ -64,8 +64,8 @@ def make_experiment(folder: Path, data: Dataset, changes: dict[str, str]) -> Non
 
 
 def train(recipe: Recipe, seed: int, data: Dataset, code_size: int) -> None:
-    """Snapshots, codes, history and timing of a short training on the test images, after which codes and weights are
-    of a training's size: the networks are those of the default experiment."""
+    """Writes snapshots, codes, history and timing of a short training on the test images. The networks are those of the
+    default experiment, and their codes and weights reach the size that a real training gives them."""
     x, run = to_inputs(data.test_images), run_name(recipe.name, seed)
     model = build_model(kind_name(recipe.kind), seed, **recipe.sizes(data.pixels, code_size, data.classes))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -91,19 +91,19 @@ def train(recipe: Recipe, seed: int, data: Dataset, code_size: int) -> None:
 
 
 def start_chromium():
-    """A driver; whoever starts it quits it."""
+    """Returns a driver. The caller must quit it."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(flag)
     if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's sandbox refuses root
+        options.add_argument("--no-sandbox")  # Chromium's sandbox does not run as root
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
 
 
 def open_page(driver, folder: Path, ready: str, theme: str = "light") -> None:
-    """Opens the page of the experiment in `folder`, in a wide window, until the JavaScript `ready` is true."""
+    """Opens the page of the experiment in `folder` in a wide window, and waits until the JavaScript `ready` is true."""
     emulate(driver, theme)
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     driver.set_window_size(1300, 900)
@@ -114,8 +114,8 @@ def open_page(driver, folder: Path, ready: str, theme: str = "light") -> None:
 
 
 def check_nothing_went_wrong(driver) -> None:
-    """No message in the console since the page was opened, and no request but for the page's own file."""
-    # Tests read canvases more often than Chromium thinks well of.
+    """Checks that the console has no message and that the browser has requested only the page's file."""
+    # Chromium warns when canvases are read as often as these tests do.
     assert [entry for entry in driver.get_log("browser") if "will-read-frequently" not in entry["message"]] == []
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = [
@@ -135,14 +135,14 @@ def narrow(driver, width: int) -> None:
 
 
 def drawing(driver, name: str) -> str:
-    """What a canvas shows or a picture's source is."""
+    """The content of a canvas or the source of a picture."""
     return driver.execute_script(
         "const e = document.getElementById(arguments[0]); return e.toDataURL ? e.toDataURL() : e.src", name
     )
 
 
 def coloured(driver, name: str) -> int:
-    """How many of a canvas's pixels are neither white, nor grey, nor black."""
+    """The number of a canvas's pixels that are neither white, grey nor black."""
     return driver.execute_script(
         "const c = document.getElementById(arguments[0]);"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"

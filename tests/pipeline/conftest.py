@@ -1,4 +1,4 @@
-"""A small repository of its own for tests that run the real `dvc`, and folders with tiny runs for tests of stages."""
+"""A separate small repository for tests that run the real `dvc`, and folders with tiny runs for tests of stages."""
 
 import os
 import struct
@@ -29,12 +29,12 @@ REPLACEMENTS = {
 
 
 def idx(array: np.ndarray) -> bytes:
-    """`array` as an IDX file of unsigned bytes."""
+    """The content of an IDX file of unsigned bytes with `array`."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def write_idx_files(folder: Path) -> None:
-    """40 training and 24 test images of 5 x 3 pixels and their labels, in IDX files."""
+    """Writes 40 training and 24 test images of 5 x 3 pixels, and their labels, as IDX files."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for stem, n in (("train", 40), ("t10k", 24)):
@@ -51,20 +51,20 @@ class Repository:
         identity = {
             f"GIT_{who}_{what}": "test@example.invalid" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
         }
-        # One thread each: the tests run side by side.
+        # One thread each, because the tests run in parallel.
         extra = {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
         self.environment = os.environ | extra | identity
         self.environment.pop("PYTHONPATH", None)
 
     def start(self, *command: str, **options) -> subprocess.Popen:
-        """Starts `command`; standard output and error come as one text."""
+        """Starts `command` with standard output and error as one stream."""
         return subprocess.Popen(
             command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             **options,
         )  # fmt: skip
 
     def run(self, *command: str, status: int = 0) -> str:
-        """Runs `command`, which must end with `status`; returns its standard output and error."""
+        """Runs `command`, which must exit with `status`. Returns its standard output and error."""
         with self.start(*command) as process:
             output, _ = process.communicate()
         assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{output}"
@@ -84,7 +84,7 @@ class Repository:
 
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory) -> Repository:
-    """This checkout's files with 24 x 5 x 3 pixels of data and an experiment to match, committed, not yet run."""
+    """This checkout's files with a small data set of 5 x 3 pixels and a matching experiment, committed but not run."""
     root = tmp_path_factory.mktemp("repository")
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
@@ -135,21 +135,21 @@ def finished_three(tmp_path_factory):
 
 @pytest.fixture
 def three(finished_three, monkeypatch):
-    """The folder with three models as the working folder; tests change nothing in it."""
+    """Makes the folder with three models the working folder. Tests must not change it."""
     monkeypatch.chdir(finished_three)
     return finished_three
 
 
 @pytest.fixture
 def workspace(finished, monkeypatch):
-    """The finished folder as the working folder; a test that changes it puts things back."""
+    """Makes the finished folder the working folder. A test that changes it must restore it."""
     monkeypatch.chdir(finished)
     return finished
 
 
 @pytest.fixture
 def fresh(tmp_path, monkeypatch):
-    """A folder with the inputs of the stages and nothing else."""
+    """A folder with only the inputs of the stages."""
     monkeypatch.chdir(tmp_path)
     write_inputs()
     return tmp_path

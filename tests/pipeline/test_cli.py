@@ -1,4 +1,4 @@
-"""What stages answer with one line and exit status 1, whichever of them it is."""
+"""Mistakes that every stage reports in one line and with exit status 1."""
 
 import pytest
 import torch

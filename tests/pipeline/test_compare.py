@@ -1,4 +1,4 @@
-"""The table of scores, from what `dvc exp show --json` says; test_experiments.py has it of real experiments."""
+"""The table of scores, from output of `dvc exp show --json`. test_experiments.py tests it on real experiments."""
 
 from pipeline.compare import table
 

@@ -1,6 +1,6 @@
-"""Other data than MNIST through all stages: what each source of images leads to in results, pictures and report.
+"""Other data than MNIST through all stages: the results, pictures and report that each source of images gives.
 
-docs/data.md has the sources' examples; the last test runs its commands.
+docs/data.md has examples of the sources. The last test runs its commands.
 """
 
 import json
@@ -32,7 +32,7 @@ STAGES = (prepare, device, floor, train, evaluate, render, summarize, report)
 
 
 def set_parameters(path: Path | str, changes: dict | None = None) -> None:
-    """Leaves params.yaml of a small experiment with the images at `path` in the working folder."""
+    """Writes params.yaml of a small experiment on the images at `path` to the working folder."""
     text = (ROOT / "params.yaml").read_text()
     for old, new in (SOME | {"path: data/raw/mnist ": f"path: {path} "} | (changes or {})).items():
         assert old in text
@@ -41,14 +41,14 @@ def set_parameters(path: Path | str, changes: dict | None = None) -> None:
 
 
 def digits(path: Path, **changes) -> None:
-    """scikit-learn's digits as an npz file; `changes` replace arrays, or with None leave them out."""
+    """Writes scikit-learn's digits as an npz file. `changes` replace arrays; None omits one."""
     images, labels = (load_digits().images * 255 / 16).round().astype(np.uint8), load_digits().target
     content = {"x_train": images[:600], "y_train": labels[:600], "x_test": images[600:800], "y_test": labels[600:800]}
     np.savez(path, **{name: array for name, array in (content | changes).items() if array is not None})
 
 
 def page_index() -> dict:
-    """What the page's scripts read."""
+    """The data that the page's scripts read."""
     page = Path("report/index.html").read_text()
     return json.loads(re.search(r'<script type="application/json" id="index">(.*?)</script>', page)[1])
 
@@ -75,7 +75,7 @@ NAMES = ("<script>alert(1)<", "a|b", "$x^2$")
 
 @pytest.fixture(scope="module")
 def colourful(tmp_path_factory) -> Path:
-    """All stages done on digits in colour, 12 x 20 pixels, in three class folders whose names are unfriendly."""
+    """All stages have run on coloured digits of 12 x 20 pixels, in three class folders with awkward names."""
     root = tmp_path_factory.mktemp("colour")
     images, labels = load_digits().images / 16, load_digits().target
     tints = np.array([[1, 0.2, 0.1], [0.1, 0.9, 0.3], [0.2, 0.4, 1]])
@@ -108,16 +108,14 @@ def test_class_folders_in_colour(in_colour):
 
 
 def test_pictures_of_images_in_colour(in_colour):
-    """The decoder's pictures have the tints of the digits, in the shape of the images."""
+    """The decoder's pictures have the digits' colours and the images' shape."""
     for run in ("aae-0", "vae-0"):
         pictures = Path("results/figures", run)
         manifold = np.asarray(Image.open(pictures / "manifold-010.png").convert("RGB")).astype(int)
         saturated = np.ptp(manifold, axis=-1) > 60
         rows, columns = np.nonzero(saturated)
         assert len(rows) > 1000, "there are colours"
-        assert np.ptp(columns) == pytest.approx(np.ptp(rows), rel=0.2), (
-            "wide images, and more rows than columns of them"
-        )
+        assert np.ptp(columns) == pytest.approx(np.ptp(rows), rel=0.2), "wide images make more rows than columns"
         with Image.open(pictures / "animation.gif") as animation:
             animation.seek(animation.n_frames - 1)
             last = np.asarray(animation.convert("RGB")).astype(int)
@@ -137,7 +135,7 @@ def test_class_names_are_shown_and_escaped(in_colour):
 
 
 def test_data_without_labels(tmp_path, monkeypatch, capsys):
-    """What needs labels is left out, and said to be."""
+    """Everything that needs labels is omitted, and a message says so."""
     monkeypatch.chdir(tmp_path)
     digits(tmp_path / "digits.npz", y_train=None, y_test=None)
     set_parameters("digits.npz")
@@ -165,7 +163,7 @@ def test_what_asks_for_labels_is_refused_without_them(tmp_path, monkeypatch):
     set_parameters("digits.npz", {normal: "  prior: mixture\n  labels: true  # "})
     run_stages(prepare, device)
     line = (
-        "error: aae.prior: mixture has a part for each class, but the data (data.path) has no labels; "
+        "error: aae.prior: mixture has one part per class, but the data (data.path) has no labels; "
         "allowed: a prior without classes, such as normal"
     )
     assert failure(train, "--model", "aae", "--seed", "0") == line
@@ -195,7 +193,7 @@ SECTIONS = {
     section.splitlines()[0]: re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     for section in (ROOT / "docs/data.md").read_text().split("\n## ")[1:]
 }
-EXPECTED = {  # shape, classes, test images, of each example in turn
+EXPECTED = {  # shape, classes and test images of each example, in order
     "IDX files": [((28, 28, 1), 10, 10_000)],
     "An .npz file": [((8, 8, 1), 10, 297)],
     "A folder of images": [((12, 20, 3), 2, 448), ((12, 20, 1), 2, 448)],
@@ -211,7 +209,7 @@ def test_the_page_has_an_example_for_each_source():
 
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
-    """The small experiment with one model, in which the examples are run one after the other."""
+    """The small experiment with one model, in which the examples run one after another."""
     root = tmp_path_factory.mktemp("docs") / "repository"
     shutil.copytree(small_repository.root, root)
     repository = Repository(root)
@@ -234,4 +232,4 @@ def test_the_examples_of_the_page(repository, section):
         assert (dataset.shape, dataset.classes, len(dataset.test_images)) == (shape, classes, tests)
         assert (repository.root / "results/figures/aae-0/animation.gif").is_file()
     status = repository.run("dvc", "status", "prepare")
-    assert "up to date" in status, "DVC knows what it depends on, a file or a folder"
+    assert "up to date" in status, "DVC tracks the data, a file or a folder"

@@ -1,4 +1,4 @@
-"""dvc.yaml lists, for each stage, exactly what it depends on: modules that it imports, parameters that it reads."""
+"""dvc.yaml lists exactly the modules that each stage imports and the parameters that it reads."""
 
 import ast
 from pathlib import Path
@@ -18,7 +18,7 @@ LOCKED = {"torch", "numpy", "scipy", "sklearn", "matplotlib", "PIL", "safetensor
 
 
 def imported_names(path: Path) -> set[str]:
-    """Every module that the file imports, wherever in it the import stands."""
+    """Every module that the file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -30,15 +30,15 @@ def imported_names(path: Path) -> set[str]:
 
 
 def closure(path: Path) -> set[str]:
-    """What is behind `path`, itself included: modules, the kinds of models, templates, the extension's sources, and the
-    locked versions of what computes results."""
+    """Everything that `path` depends on, including itself: modules, the kinds of models, templates, the extension's
+    sources, and the locked versions of the libraries that compute results."""
     found, seen, waiting = set(), set(), [path]
     while waiting:
         path = waiting.pop()
         if path in seen:
             continue
         seen.add(path)
-        # The kinds are imported by name, so all of them count.
+        # The kinds are imported dynamically by name, so all of them count.
         found.add(path.parent if path.parent == ROOT / "aae/kinds" else path)
         if path == ROOT / "aae/report.py":
             found.add(ROOT / "aae/page")
@@ -62,7 +62,7 @@ def test_dependencies_are_the_import_closure(stage):
 
 
 def test_package_files_hold_no_code():
-    """The closure above leaves `__init__.py` out, which is right only while they hold a docstring at most, and in aae
+    """`closure` ignores `__init__.py` files. That is correct only while they contain at most a docstring and, in aae,
     `load`, which no stage calls."""
     for package in ("aae", "aae/kinds", "pipeline"):
         body = ast.parse((ROOT / package / "__init__.py").read_text()).body
@@ -73,19 +73,19 @@ def test_package_files_hold_no_code():
 
 
 def is_for_types(node: ast.stmt) -> bool:
-    """Whether a statement does nothing when the program runs: `if TYPE_CHECKING`, and its import."""
+    """Whether a statement has no effect at run time: `if TYPE_CHECKING` and its import."""
     text = ast.unparse(node)
     return text == "from typing import TYPE_CHECKING" or text.startswith("if TYPE_CHECKING:")
 
 
 def calls_load(path: Path) -> bool:
-    """Whether a module has `aae.load` in its code."""
+    """Whether a module's code contains `aae.load`."""
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
     return any(ast.unparse(node) == "aae.load" for node in nodes)
 
 
 class Recorded:
-    """Parameters that note which of their keys are read, with dots between."""
+    """Parameters that record which keys are read, in dotted form."""
 
     def __init__(self, params: BaseModel, read: set[str], prefix: str = ""):
         self._params, self._read, self._prefix = params, read, prefix
@@ -114,7 +114,7 @@ class Recorded:
         return self._params.model_dump(include=include, **settings)
 
 
-# What a stage may read although it is not listed: that changes nothing of what the stage writes but timing.
+# Parameters that a stage may read without listing them. They affect only the timing that the stage writes.
 FREE = {
     "device": {"models", "seeds", "data.path"},
     "train": {"models", "threads", "cuda_graph"},
@@ -122,14 +122,14 @@ FREE = {
     "render": {"models"},
     "floor": {"models"},
 }
-# In an order in which each finds its inputs; those of the first are there, and the last two train on other data.
+# Ordered so that each stage finds its inputs. The first stage's inputs exist; the last two use other data.
 MODULES = {module.__name__.rpartition(".")[2]: module for module in
            (floor, evaluate, render, summarize, report, device, prepare, train)}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def keys_read(tmp_path_factory) -> dict[str, set[str]]:
-    """The keys that each stage reads of the parameters, in an experiment of two tiny runs."""
+    """The parameter keys that each stage reads in an experiment of two tiny runs."""
     read: dict[str, set[str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("parameters"))
@@ -156,7 +156,7 @@ def test_parameters_are_those_that_the_stage_reads(stage, keys_read):
             return  # the whole file
         listed.add(entry)
     read = keys_read[stage] - FREE.get(stage, set())
-    # A stage of a run reads the section of its model, which here is that of aae or vae.
+    # A stage of a run reads the section of its model, here aae or vae.
     read = {"${item.model}" if key in ("aae", "vae") else key for key in read}
     covered = {key for key in read if any(key == entry or key.startswith(f"{entry}.") for entry in listed)}
     assert read == covered, "it reads parameters that are not listed"

@@ -49,7 +49,7 @@ def test_the_match_of_every_epoch(workspace):
         assert list(match[0]) == ["epoch", *(f"{kind}.{measure}" for kind in kinds for measure in MATCH)]
         assert [row["epoch"] for row in match] == [0, 1, 2, 3, 4]
         for row in curves:
-            assert match[int(row["epoch"])] == {key: row[key] for key in match[0]}, "a snapshot's codes are its epoch's"
+            assert match[int(row["epoch"])] == {key: row[key] for key in match[0]}, "a snapshot has its epoch's codes"
         assert len({row["codes.sliced_wasserstein"] for row in match}) == 5
 
 

@@ -1,6 +1,6 @@
-"""The commands of docs/experiments.md, in its order, with the real `dvc` in a repository with a small data set.
+"""The commands of docs/experiments.md, in order, with the real `dvc` in a repository with a small data set.
 
-A test a section; each goes on where the one before has ended.
+Each section has one test, which continues where the previous one ended.
 """
 
 import json
@@ -20,13 +20,13 @@ SECTIONS = {
     title: [line.partition("   # ")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     for title, _, text in (part.partition("\n") for part in PAGE.read_text().split("\n## "))
 }
-# There is no .venv beside the Makefile: the tests' own environment is first on the path.
+# There is no .venv next to the Makefile, because the tests' environment is first on the path.
 MAKE = ["make", "-o", ".venv/.requirements", "-o", ".venv/.extension"]
 pytestmark = pytest.mark.xdist_group("experiments")
 
 
 class Shell(Repository):
-    """Runs a page's commands; `cd` leads to another folder."""
+    """Runs a page's commands. `cd` changes the folder."""
 
     def type(self, line: str) -> str:
         words = shlex.split(line)
@@ -49,7 +49,7 @@ def shell(small_repository, tmp_path_factory) -> Shell:
 
 
 def section(shell: Shell, title: str) -> dict[str, str]:
-    """Runs a section's commands; returns what each said, the last where one stands twice."""
+    """Runs a section's commands. Returns the output by command; the last output counts if a command is repeated."""
     said = {}
     for line in SECTIONS[title]:
         said[line] = shell.type(line)
@@ -64,7 +64,7 @@ def wait_for_queue(shell: Shell) -> None:
 
 
 def names(shell: Shell) -> set[str]:
-    """Of all experiments."""
+    """The names of all experiments."""
     return set(shell.run("dvc", "exp", "list", "--all-commits", "--name-only").split())
 
 
@@ -77,7 +77,7 @@ def is_as_committed(shell: Shell) -> bool:
 
 
 def test_the_page_has_the_sections_that_are_tested():
-    tested = {"One experiment", "A grid", "Aside", "Keeping one", "Sharing", "Pruning"}
+    tested = {"One experiment", "A grid", "In a separate checkout", "Keeping an experiment", "Sharing", "Pruning"}
     assert {title for title, commands in SECTIONS.items() if commands} == tested | {"# Experiments"}
     assert SECTIONS["# Experiments"] == ["source .venv/bin/activate"]
 
@@ -92,7 +92,7 @@ def test_one_experiment(shell):
     assert max(map(len, compared.splitlines())) <= 100
     assert len(compared.splitlines()) <= 12
     assert len(said["dvc metrics diff"].splitlines()) <= 10
-    assert shell.run("git", "status", "--porcelain") == "?? notes.txt\n", "`make reset` leaves files of the user's own"
+    assert shell.run("git", "status", "--porcelain") == "?? notes.txt\n", "`make reset` keeps the user's files"
     mine.unlink()
     without_files = next(text for line, text in said.items() if "--drop" in line)
     assert "aae.distance" in without_files
@@ -126,13 +126,13 @@ def test_a_grid(shell):
 
 
 def test_aside(shell):
-    section(shell, "Aside")
+    section(shell, "In a separate checkout")
     assert "aside" in names(shell)
     assert is_as_committed(shell)
 
 
 def test_keeping_one(shell):
-    said = section(shell, "Keeping one")
+    said = section(shell, "Keeping an experiment")
     assert load(shell.root / "results/summary.json")["epochs"] == 3
     assert "aae.distance" in said["dvc metrics diff HEAD~1 HEAD"]
     assert "try-aside" in shell.run("git", "branch")
@@ -161,7 +161,7 @@ def test_leftovers_of_another_seed_change_nothing(shell):
     assert (shell.root / "results/curves/aae-1.csv").is_file()
     shell.run("git", "checkout", "-q", ".")
     shell.run("dvc", "checkout", "-q")
-    assert (shell.root / "results/curves/aae-1.csv").is_file(), "neither Git nor DVC knows that it should go"
+    assert (shell.root / "results/curves/aae-1.csv").is_file(), "neither Git nor DVC removes it"
     said = shell.run("python", "-m", "pipeline.repro")
     assert ran_stages(said) == {"device"}
     assert "removed the results of aae-1, vae-1: params.yaml does not name them" in said
@@ -171,7 +171,7 @@ def test_leftovers_of_another_seed_change_nothing(shell):
 def test_data_that_is_not_there_is_told_by_the_first_stage(shell):
     shell.edit("path: data/raw/small ", "path: data/nowhere ")
     said = shell.run("dvc", "repro", status=255)
-    assert "error: params.yaml: data.path: there is no data/nowhere\n" in said
+    assert "error: params.yaml: data.path: no such file or folder: data/nowhere\n" in said
     assert ran_stages(said) == {"device"}
     shell.type("make reset")
 

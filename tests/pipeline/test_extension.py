@@ -1,4 +1,4 @@
-"""An extension that is missing, or was built from other sources, is told in one line."""
+"""If the extension is missing or was built from other sources, one line says so."""
 
 import re
 import shutil
@@ -31,13 +31,13 @@ def test_another_checkout_of_the_same_sources_shares_the_build(checkout):
 def test_changed_source(checkout, source):
     with (checkout / source).open("a") as file:
         file.write("\n")
-    with pytest.raises(InputError, match=r"built from other sources than csrc/ and setup.py; run `make env`"):
+    with pytest.raises(InputError, match=r"not built from the present csrc/ and setup.py; run `make env`"):
         check_extension(checkout)
 
 
 @pytest.mark.parametrize("stage", ["prepare", "device"])
 def test_missing(stage):
-    """In the first stages of a checkout where nobody ran `make env`."""
+    """The first stages report it in a checkout in which `make env` has not run."""
     hidden = "import runpy, sys; sys.modules['aae_native'] = None; "
     code = hidden + f"runpy.run_module('pipeline.{stage}', run_name='__main__')"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -22,7 +22,7 @@ def test_results_of_other_runs_go_and_all_else_stays(workspace, capsys):
     assert {path: after[path] for path in before} == before
     assert capsys.readouterr().out == (
         "removed the results of gone_model, gone_model-0, vae-7: params.yaml does not name them "
-        "(`dvc repro` restores what it names)\n"
+        "(DVC's cache keeps them)\n"
     )
     for path in notes:
         path.unlink()

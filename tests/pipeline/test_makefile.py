@@ -1,4 +1,4 @@
-"""When `make env` builds the environment anew. A script stands in for Python: it notes how it is called."""
+"""When `make env` rebuilds the environment. A script replaces Python and records how it is called."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Makes an environment whose programs do nothing, and says what Python would.
+# Makes an environment whose programs do nothing, and prints what Python would print.
 STAND_IN = """#!/bin/sh
 me=$(realpath "$0")
 echo "$(basename "$0") $*" >> "$LOG"
@@ -30,7 +30,7 @@ class Checkout:
         self.root, self.log = root, log
 
     def make(self, *arguments: str, status: int = 0) -> str:
-        """Runs `make env`; returns what it says."""
+        """Runs `make env`; returns its output."""
         self.log.write_text("")
         done = subprocess.run(
             ["make", "env", *arguments], cwd=self.root, env=os.environ | {"LOG": str(self.log)}, text=True,
@@ -41,7 +41,7 @@ class Checkout:
 
     @property
     def made(self) -> list[str]:
-        """The Pythons that the last `make` has made an environment with."""
+        """The Pythons with which the last `make` created an environment."""
         return [line.split()[0] for line in self.log.read_text().splitlines() if "-m venv" in line]
 
 
@@ -66,7 +66,7 @@ def test_an_environment_is_made_once(checkout):
     checkout.make(python)
     assert checkout.made == []
     checkout.make()
-    assert checkout.made == [], "without PYTHON, the one that made it is good enough"
+    assert checkout.made == [], "without PYTHON, an environment made with any Python is accepted"
 
 
 def test_another_python_makes_it_anew(checkout):
@@ -93,13 +93,13 @@ def test_in_another_folder_it_is_made_anew(checkout, move):
 def test_without_a_compiler_nothing_is_made(checkout):
     said = checkout.make(f"PYTHON={sys.executable}", "CXX=no-such-compiler", status=2)
     (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: there is no C++ compiler: no-such-compiler was not found")
+    assert line.startswith("error: no C++ compiler: no-such-compiler was not found")
     assert "Traceback" not in said
     assert not (checkout.root / ".venv").exists()
 
 
 def test_what_an_environments_python_starts_finds_the_environment(tmp_path):
-    """As `.venv/bin/dvc repro` does in a shell where nobody has activated it."""
+    """For example when `.venv/bin/dvc repro` runs in a shell without the environment activated."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"

@@ -1,6 +1,6 @@
-"""Models beside the post's: a second recipe of a kind, and a kind of its own, through the real pipeline.
+"""Additional models through the real pipeline: a second recipe of a kind, and a new kind.
 
-Only the files that docs/extending.md names are touched: a module in aae/kinds/ and params.yaml.
+The tests change only the files that docs/extending.md names: a module in aae/kinds/ and params.yaml.
 """
 
 import csv
@@ -41,7 +41,7 @@ RUNS = [f"{model}-0" for model in MODELS]
 
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
-    """The small experiment with two models more, made by `dvc repro`."""
+    """The small experiment with two additional models, after `dvc repro`."""
     root = tmp_path_factory.mktemp("models") / "repository"
     shutil.copytree(small_repository.root, root)
     repository = Repository(root)
@@ -66,7 +66,7 @@ def test_every_model_is_trained_evaluated_and_drawn(repository):
         assert metrics["reconstruction"]["nats"] > 0
     toy = load(repository, "results/metrics/toy-0.json")
     assert set(toy["codes"]) >= {"axis_0", "axis_1"}
-    assert "axis_2" not in toy["codes"], "what is no code is not measured as one"
+    assert "axis_2" not in toy["codes"], "an output that is not part of the code is not measured"
     assert "codes_sampled" not in toy
     assert "discriminator" not in toy
 

@@ -20,7 +20,7 @@ def test_other_priors(tmp_path, monkeypatch, prior, labels):
     run_stages(*ALL)
     summary = load("results/summary.json")
     floors = {model: load(f"results/floor/{model}.json")["codes"] for model in ("aae", "vae")}
-    assert floors["aae"] != floors["vae"], "each model has a prior of its own"
+    assert floors["aae"] != floors["vae"], "each model has its own prior"
     for model in ("aae", "vae"):
         floor_of = floors[model]["sliced_wasserstein"]
         assert summary[model]["final"]["sliced_wasserstein"]["mean"] > 0
@@ -29,7 +29,7 @@ def test_other_priors(tmp_path, monkeypatch, prior, labels):
     grey = (np.ptp(pixels.astype(int), axis=1) < 4) & (abs(pixels[:, 0].astype(int) - 170) < 12)
     other = np.array(Image.open("results/figures/vae-0/scatter-004.png").convert("RGB")).reshape(-1, 3)
     circles = (np.ptp(other.astype(int), axis=1) < 4) & (abs(other[:, 0].astype(int) - 170) < 12)
-    assert grey.sum() > 3000 + circles.sum(), "samples of the prior stand in the picture"
+    assert grey.sum() > 3000 + circles.sum(), "the picture shows samples of the prior"
 
 
 def test_one_dimension_and_the_uniform_prior(tmp_path, monkeypatch):

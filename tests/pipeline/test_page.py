@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's chromium and chromium-driver, without a window."""
+"""The page in a real browser: Debian's chromium and chromium-driver, headless."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ PICTURES = [f"epoch-scatter-{model}" for model in MODELS]
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory) -> Path:
-    """A folder with a small experiment of two seeds, all stages after the training done."""
+    """A folder with a small experiment of two seeds, in which all stages have run."""
     folder = tmp_path_factory.mktemp("page")
     make_experiment(folder, mnist(), CHANGES)
     return folder
@@ -52,14 +52,14 @@ def chromium(experiment):
 
 @pytest.fixture
 def page(chromium, experiment):
-    """The page, just opened in a wide window of the light theme; afterwards nothing may have gone wrong in it."""
+    """The page, just opened in a wide window with the light theme. After the test, it must not show any error."""
     open_page(chromium, experiment, "'point' in plane.dataset")
     yield chromium
     check_nothing_went_wrong(chromium)
 
 
 def decoded(driver) -> tuple[list[float], np.ndarray]:
-    """The explorer's point and the bytes of the image that it shows."""
+    """The explorer's point, and the bytes of the displayed image."""
     point = json.loads(driver.find_element(By.ID, "plane").get_attribute("data-point"))
     return point, grey_pixels(driver, "decoded")
 
@@ -97,13 +97,13 @@ def test_the_slider_moves_scatter_and_manifold(page):
         shown = int(picture.get_attribute("data-epoch"))
         assert abs(shown - epoch) <= SNAPSHOT_EVERY / 2
         caption = picture.find_element(By.XPATH, "ancestor::figure/figcaption").text
-        assert caption.startswith(f"Decoder, epoch {shown}:"), "the epoch of what is shown"
+        assert caption.startswith(f"Decoder, epoch {shown}:"), "the caption has the displayed epoch"
     for name in names:
         assert len(set(seen[name])) == (EPOCHS + 1 if "scatter" in name else EPOCHS // SNAPSHOT_EVERY + 1), name
 
 
 def test_codes_stand_where_they_are(page, experiment):
-    """To the width of one of 254 cells."""
+    """The tolerance is the width of one of 254 cells."""
     codes = np.load(experiment / "results/codes/vae-1.npy")[..., :2]
     n, limit, labels = page.execute_script("return [index.images, index.limit, [...labels]]")
     assert n == codes.shape[1]
@@ -136,7 +136,7 @@ def test_play_goes_on_to_the_end(page):
 
 
 def test_the_legends_switch_labels(page):
-    """One stands above the first pictures, one above those of every epoch; they switch the same labels."""
+    """One is above the first pictures, one above the pictures of every epoch. Both switch the same labels."""
     before = coloured(page, "epoch-scatter-aae")
     whole = drawing(page, "epoch-scatter-aae")
     first, second = page.find_elements(By.CSS_SELECTOR, "[data-label='3']")
@@ -168,7 +168,7 @@ def test_the_legend_has_the_scatters_colours(page):
 
 
 def test_the_decoder_agrees_with_pytorch(page, experiment):
-    """All over the plane, within 1/255 a pixel."""
+    """Everywhere on the plane, within 1/255 per pixel."""
     limit = page.execute_script("return index.limit")
     line = np.linspace(-limit, limit, 9)
     codes = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2).tolist()
@@ -179,7 +179,7 @@ def test_the_decoder_agrees_with_pytorch(page, experiment):
             codes,
         )
         true = expected(experiment, run, codes)
-        assert np.ptp(true) > 0.9, "a decoder that has learnt something"
+        assert np.ptp(true) > 0.9, "the decoder has learnt something"
         assert np.abs(np.array(images) - true).max() <= 1 / 255
 
 
@@ -209,13 +209,13 @@ def test_the_explorer_by_keyboard_and_for_the_other_model(page, experiment):
     assert same == point
     assert np.abs(image / 255 - expected(experiment, "vae-0", point)).max() <= 1.5 / 255
     plane.send_keys(*[Keys.ARROW_LEFT] * 100)
-    assert decoded(page)[0][0] == -limit, "not out of the plane"
+    assert decoded(page)[0][0] == -limit, "the point stays in the plane"
     plane.send_keys(Keys.HOME)
     assert decoded(page)[0] == [0, 0]
 
 
 def test_the_nearest_test_images(page, experiment):
-    """They are the nearest by the run's last codes, and the pictures are theirs."""
+    """They are nearest according to the run's last codes, and their own pictures are shown."""
     plane = page.find_element(By.ID, "plane")
     plane.send_keys(Keys.ARROW_UP)
     (x, y), _ = decoded(page)
@@ -254,7 +254,7 @@ def test_touch_decodes(page, experiment):
 
 
 def test_curves_tell_their_values(page, experiment):
-    """The mean over the seeds, at the epoch of the arrow keys."""
+    """The value is the mean over the seeds at the epoch that the arrow keys select."""
     chart = page.find_element(By.CSS_SELECTOR, ".chart > svg")
     chart.send_keys(Keys.ARROW_LEFT)
     outputs = [output.text for output in page.find_elements(By.CSS_SELECTOR, ".chart:first-child output")]
@@ -268,7 +268,7 @@ def test_curves_tell_their_values(page, experiment):
 
 
 def test_curves_of_snapshots_name_the_snapshots_epoch(page, experiment):
-    """Between two snapshots the nearest one's value is shown, and the cursor stands at it."""
+    """Between two snapshots, the curve shows the nearest one's value, and the cursor is there."""
     page.find_element(By.CSS_SELECTOR, ".chart > svg").send_keys(Keys.ARROW_LEFT)
     chart = next(
         figure for figure in page.find_elements(By.CLASS_NAME, "chart") if figure.text.startswith("Reconstruction of")
@@ -310,14 +310,14 @@ def test_narrow_screens_need_no_sideways_scrolling(page, width):
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_tables_stack_their_rows_on_a_phone(page, width):
-    """Each number stands within the screen, with the name of its column before it, and nothing has to be scrolled."""
+    """Each number is on the screen, after the name of its column. Nothing needs scrolling."""
     narrow(page, width)
     for box in page.find_elements(By.CLASS_NAME, "scroll"):
         assert page.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box)
     row = page.find_element(By.CSS_SELECTOR, "table.stacked tbody tr")
     cells = row.find_elements(By.TAG_NAME, "td")
     tops = [cell.rect["y"] for cell in cells]
-    assert tops == sorted(set(tops)), "one below the other"
+    assert tops == sorted(set(tops)), "one below another"
     for cell in cells:
         assert cell.rect["x"] + cell.rect["width"] <= width
         name = page.execute_script("return getComputedStyle(arguments[0], '::before').content", cell)
@@ -334,7 +334,7 @@ def test_tables_are_tables_on_a_wide_screen(page):
 def test_it_prints_in_the_light_theme(page):
     emulate(page, "dark")
     theme = "return document.documentElement.dataset.theme"
-    WebDriverWait(page, 20).until(lambda driver: driver.execute_script(theme) == "dark")  # the page hears of it later
+    WebDriverWait(page, 20).until(lambda driver: driver.execute_script(theme) == "dark")  # the page is notified later
     page.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert page.execute_script(theme) == "light"
     page.execute_script("window.dispatchEvent(new Event('afterprint'))")
@@ -342,7 +342,7 @@ def test_it_prints_in_the_light_theme(page):
 
 
 def test_what_can_be_seen_can_be_read(page):
-    """Every picture has a text, every control a name, and the keyboard reaches what the mouse does."""
+    """Every picture has a text, every control has a name, and the keyboard reaches whatever the mouse reaches."""
     page.find_element(By.TAG_NAME, "summary").click()
     for element in page.find_elements(By.CSS_SELECTOR, "img, canvas[role=img]"):
         assert element.get_attribute("alt") or element.get_attribute("aria-label")

@@ -1,4 +1,4 @@
-"""The page in a real browser, with codes of other sizes, other priors, images that are not square, and class names."""
+"""The page in a real browser, with other code sizes, other priors, images that are not square, and class names."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ SIDEWAYS = "return document.documentElement.scrollWidth - document.documentEleme
 
 
 def crops(data: Dataset) -> Dataset:
-    """The digits 0, 1 and 2 on 12 x 20 pixels, under other names."""
+    """The digits 0, 1 and 2 in 12 x 20 pixels, under other names."""
     arrays = {}
     for part in ("train", "test"):
         images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
@@ -55,7 +55,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def long_codes(tmp_path_factory) -> Path:
-    """Codes of four numbers; the AAE's prior is uniform, the VAE's normal."""
+    """Four-dimensional codes; the AAE's prior is uniform, the VAE's is normal."""
     folder = tmp_path_factory.mktemp("long")
     make_experiment(folder, mnist(), PAIR | UNIFORM | {"code_size: 2 ": "code_size: 4 "})
     return folder
@@ -63,7 +63,7 @@ def long_codes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def short_codes(tmp_path_factory) -> Path:
-    """Codes of one number."""
+    """One-dimensional codes."""
     folder = tmp_path_factory.mktemp("short")
     make_experiment(folder, mnist(), PAIR | {"code_size: 2 ": "code_size: 1 "})
     return folder
@@ -71,9 +71,9 @@ def short_codes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def wide_images(tmp_path_factory) -> Path:
-    """Images of 12 x 20 pixels of three classes with names; the AAE's prior is uniform."""
+    """Images of 12 x 20 pixels in three named classes; the AAE's prior is uniform."""
     folder = tmp_path_factory.mktemp("wide")
-    make_experiment(folder, crops(mnist()), PAIR | UNIFORM)
+    make_experiment(folder, crops(mnist()), PAIR | UNIFORM | {"batch_size: 128 ": "batch_size: 16 "})
     return folder
 
 
@@ -103,10 +103,10 @@ def sliders(driver) -> list:
 
 
 def decoded_image(driver, folder: Path, run: str) -> None:
-    """Asserts that the canvas shows what PyTorch decodes from the code that the sliders have set."""
+    """Asserts that the canvas shows PyTorch's image of the code that the sliders set."""
     code = json.loads(driver.find_element(By.ID, "decoded").get_attribute("data-code"))
     model = load_snapshot(folder / f"results/snapshots/{run}/{EPOCHS:03d}.safetensors")
-    true = model.decode(torch.tensor([code])).sigmoid().numpy()[0]
+    true = model.decode(torch.tensor([code], dtype=torch.float32)).sigmoid().numpy()[0]
     assert np.abs(grey_pixels(driver, "decoded") / 255 - true).max() <= 1.5 / 255
 
 
@@ -114,7 +114,7 @@ def decoded_image(driver, folder: Path, run: str) -> None:
 
 
 def test_long_codes_have_pictures_of_every_snapshot(long_page):
-    """Samples and traversals change with the slider, and their captions name the snapshot."""
+    """The slider changes samples and traversals, and their captions name the snapshot."""
     assert (
         "A code has 4 dimensions, so a scatter shows a projection" in long_page.find_element(By.TAG_NAME, "body").text
     )
@@ -135,7 +135,7 @@ def test_long_codes_have_pictures_of_every_snapshot(long_page):
 
 
 def test_the_pictures_of_long_codes_have_the_ground_of_the_theme(long_page):
-    """White strokes on the dark page, not white pictures."""
+    """The dark page shows white strokes, not white pictures."""
     for picture in long_page.find_elements(By.CSS_SELECTOR, ".sheet img"):
         assert picture.value_of_css_property("filter") == "none"
         assert picture.value_of_css_property("mix-blend-mode") == "screen"
@@ -143,7 +143,7 @@ def test_the_pictures_of_long_codes_have_the_ground_of_the_theme(long_page):
 
 
 def test_another_plane_is_chosen_for_all_scatters(long_page, long_codes):
-    """Both choices say the same; the points are where the codes' axes have them."""
+    """Both selectors agree, and the points are at the codes' coordinates on the chosen axes."""
     canvases = ["final-scatter-aae", "epoch-scatter-vae"]
     before = [drawing(long_page, name) for name in canvases]
     first, second = long_page.find_elements(By.CLASS_NAME, "plane-choice")
@@ -166,7 +166,7 @@ def test_another_plane_is_chosen_for_all_scatters(long_page, long_codes):
 
 
 def test_sliders_decode_long_codes(long_page, long_codes):
-    """By keyboard, for both models, as PyTorch does."""
+    """They decode like PyTorch, by keyboard, for both models."""
     axes = sliders(long_page)
     assert len(axes) == 4
     decoded_image(long_page, long_codes, "aae-0")
@@ -185,7 +185,7 @@ def test_sliders_decode_long_codes(long_page, long_codes):
 
 
 def test_samples_of_the_prior_are_taken_one_after_the_other(long_page, long_codes):
-    """Those of the model's own prior: all of the uniform one's are within its support."""
+    """They come from the model's own prior: all samples of a uniform prior are within its support."""
     seen = []
     for _ in range(5):
         long_page.find_element(By.ID, "next-sample").click()
@@ -209,7 +209,7 @@ def test_long_codes_on_a_phone(long_page, width):
 
 
 def test_short_codes_stand_in_strips(short_page, short_codes):
-    """Across where their code is, up in the strip of their label."""
+    """The horizontal position is the code; the vertical position is within the label's strip."""
     shown, labels, limit = short_page.execute_script(
         "return [[...codesAt('aae-0', index.lastEpoch)].map((x) => (isNaN(x) ? null : x)), [...labels], index.limit]"
     )
@@ -242,7 +242,7 @@ def test_short_codes_have_a_slider_and_an_explorer(short_page, short_codes):
 
 
 def test_images_keep_their_proportions_on_the_page(wide_page):
-    """Of 12 x 20 pixels there are more rows than columns, on a picture that is nearly square."""
+    """Images of 12 x 20 pixels fill a nearly square picture with more rows than columns."""
     sheet = wide_page.find_element(By.ID, "final-manifold-aae")
     width, height = wide_page.execute_script("return [arguments[0].naturalWidth, arguments[0].naturalHeight]", sheet)
     assert (width, height) == (4 * 20, 6 * 12)
@@ -252,7 +252,7 @@ def test_images_keep_their_proportions_on_the_page(wide_page):
 
 
 def test_class_names_stand_in_the_legends_and_beside_images(wide_page):
-    """As text, whatever characters they have."""
+    """They appear as plain text, whatever characters they contain."""
     legends = wide_page.find_elements(By.CLASS_NAME, "labels")
     assert len(legends) == 2
     for legend in legends:

@@ -1,4 +1,4 @@
-"""params.yaml: the committed file is valid, and whatever is wrong with another is said in one line."""
+"""The committed params.yaml is valid, and one line reports every mistake in another file."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def edit(tmp_path):
-    """Returns a function that writes params.yaml with replacements, old and new in turn, and loads it."""
+    """Returns a function that writes params.yaml with replacements (old, new, old, new, ...) and loads it."""
 
     def load_with(*replacements: str):
         text = (ROOT / "params.yaml").read_text()
@@ -54,7 +54,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
     lines = (ROOT / "params.yaml").read_text().splitlines()
     keys = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     bare = [line for line in keys if "#" not in line and not line.rstrip().endswith(":")]
-    # Below the models' sections the comment stands once above, with the terms it explains.
+    # For the models' sections, the comment is above them once, with the terms it explains.
     assert {line.split(":")[0].strip() for line in bare} <= {
         "kind", "std", "encoder_widths", "decoder_widths", "discriminator_widths", "learning_rate", "betas",
     }  # fmt: skip
@@ -89,7 +89,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
         (
             "models: [aae, aae_joint, vae]",
             "models: [aae, vea]",
-            "models: no section vea; there are: aae, aae_joint, vae",
+            "models: no section vea; sections: aae, aae_joint, vae",
         ),
         ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
         ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae'; found 'gan'"),
@@ -185,7 +185,7 @@ NORMAL = "prior:\n    kind: normal\n    std: 1.0\n"
 def test_the_prior_of_a_model(edit, text, prior):
     params = edit(NORMAL, text)
     assert params.recipe("aae").prior(2, 10) == prior
-    assert params.recipe("vae").prior(2, 10) == NormalPrior(2), "each model has its own"
+    assert params.recipe("vae").prior(2, 10) == NormalPrior(2), "each model has its own prior"
 
 
 @pytest.mark.parametrize("name", ["mixture", "swiss_roll"])

@@ -1,4 +1,4 @@
-"""Stage `prepare` on real MNIST and on every way in which IDX files can be wrong."""
+"""Stage `prepare` on real MNIST and on every kind of faulty IDX file."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """A folder with params.yaml that names `raw/`, four small raw IDX files of 5 x 3 pixels."""
+    """A folder with four small raw IDX files of 5 x 3 pixels in `raw/`, and a params.yaml that names `raw/`."""
     random = np.random.default_rng(0)
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -106,13 +106,13 @@ IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
         (LABELS, lambda c: None, "missing, and so is train-labels-idx1-ubyte.gz"),
         ("SHA256SUMS", lambda c: b"0" * 64 + b"  " + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
         ("SHA256SUMS", lambda c: b"0" * 64 + b"  ./" + IMAGES.encode(), "SHA-256 of train-images-idx3-ubyte is "),
-        ("SHA256SUMS", lambda c: b"\xff\xfe", "needed lines of a SHA-256"),
+        ("SHA256SUMS", lambda c: b"\xff\xfe", "needed lines with a SHA-256"),
         (
             IMAGES,
             lambda c: idx(np.zeros((7, 0, 0)))[:8] + b"\xff" * 4 + b"\0" * 4,
             "empty: its header says 7 x 4294967295 x 0",
         ),
-        ("SHA256SUMS", lambda c: b"what is this", "needed lines of a SHA-256"),
+        ("SHA256SUMS", lambda c: b"what is this", "needed lines with a SHA-256"),
     ],
 )
 def test_bad_files_give_one_line_and_status_1(workspace, file, damage, message):

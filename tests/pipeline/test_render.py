@@ -12,11 +12,13 @@ def test_pictures_of_every_snapshot_and_an_animation(workspace):
         folder = Path("results/figures") / run
         names = {f"{kind}-{epoch:03d}.png" for kind in ("scatter", "manifold") for epoch in EPOCHS}
         assert {path.name for path in folder.iterdir()} == names | {"animation.gif"}
-        pictures = {name: Image.open(folder / name).convert("L") for name in names}
-        # Images are 5 high and 3 wide: 2 rows of 4 are as high as 10/12 of their width.
-        sizes = {name.partition("-")[0]: picture.size for name, picture in pictures.items()}
+        sizes, plots = {}, set()
+        for name in names:
+            with Image.open(folder / name) as picture:
+                sizes[name.partition("-")[0]] = picture.size
+                plots.add(picture.convert("L").crop((60, 70, 730, 600)).tobytes())
+        # Images are 5 high and 3 wide, so the height of 2 rows of 4 images is 10/12 of their width.
         assert sizes == {"scatter": (800, 784), "manifold": (800, 784 - 680 + 567)}
-        plots = {picture.crop((60, 70, 730, 600)).tobytes() for picture in pictures.values()}
-        assert len(plots) == len(names), "each snapshot's own, not only its heading"
+        assert len(plots) == len(names), "each snapshot has its own plot, not only its own heading"
         with Image.open(folder / "animation.gif") as gif:
             assert gif.n_frames == len(EPOCHS)

@@ -23,7 +23,7 @@ def test_the_report_and_its_pictures(workspace):
 
 
 def test_the_report_links_to_nothing_and_names_the_files_with_the_numbers(workspace):
-    """It may be sent to somebody without the repository."""
+    """It can be sent to somebody who does not have the repository."""
     page, markdown = (Path("report", name).read_text() for name in ("index.html", "report.md"))
     assert not re.findall(r'(?:href|src)="(?!data:|#)[^"]*"', page)
     pictures = {path.name for path in Path("report").glob("*.png")}
@@ -50,7 +50,7 @@ def test_the_page_tells_the_timing_and_no_other_time(workspace, monkeypatch):
 
 
 def test_three_models(three):
-    """The claims' texts, the pictures and the table are of each."""
+    """The claims' texts, the pictures and the table cover each model."""
     markdown, page = Path("report/report.md").read_text(), Path("report/index.html").read_text()
     pictures = {path.name for path in Path("report").glob("*.png")}
     assert pictures == {f"{run}-{kind}.png" for run in (*RUNS, "aae_wide-0") for kind in ("scatter", "manifold")}
@@ -90,7 +90,7 @@ def test_the_page_tells_the_commit(fresh):
     git("commit", "-qm", "experiment")
     commit = git("rev-parse", "--short=12", "HEAD")
     run_stages(report)
-    assert f"<dd>{commit}</dd>" in Path("report/index.html").read_text(), "results are no changes of the sources"
+    assert f"<dd>{commit}</dd>" in Path("report/index.html").read_text(), "changed results are not changed sources"
     with open("params.yaml", "a") as file:
         file.write("# a change\n")
     run_stages(report)

@@ -1,6 +1,6 @@
 """The commands that the README promises, with the real `dvc`, on a small data set.
 
-The tests stand in the order in which a user comes to the commands, and share one repository.
+The tests are in the order in which a user runs the commands. They share one repository.
 """
 
 import json
@@ -14,7 +14,7 @@ from tests.pipeline.tiny_runs import load, load_rows
 
 SCORES = {f"{model}.{score}" for model in ("aae", "vae") for score in ("distance", "worst", "nats", "knn")}
 
-pytestmark = pytest.mark.xdist_group("repro")  # one worker runs them all, in order
+pytestmark = pytest.mark.xdist_group("repro")  # so that one worker runs them all, in order
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +33,18 @@ def leave_as_committed(repository):
 
 
 def ran_stages(output: str) -> set[str]:
-    """All that ran but `device`, which always does."""
+    """All stages that ran, except `device`, which always runs."""
     return set(re.findall(r"Running stage '([^']+)'", output)) - {"device"}
 
 
 def stages_of_a_new_seed(seed: int) -> set[str]:
-    """What one seed more makes necessary: its own runs, and what is made of all."""
+    """The stages that an additional seed requires: those of its runs, and those that use all runs."""
     runs = {f"{stage}@{model}-{seed}" for stage in ("train", "evaluate", "render") for model in ("aae", "vae")}
     return runs | {"summarize", "report"}
 
 
 def contents(repository) -> dict[str, bytes]:
-    """All but timing, and the report, which tells it."""
+    """All results except timing and the report, which contains timing."""
     return {
         str(path.relative_to(repository.root)): path.read_bytes()
         for folder in ("results", "data/prepared")
@@ -65,7 +65,7 @@ def test_repro_makes_everything(repository):
         assert load(results / "metrics" / f"{run}.json")["epoch"] == 2
         curves, match = (load_rows(results / kind / f"{run}.csv") for kind in ("curves", "match"))
         for row in curves:
-            assert match[int(row["epoch"])].items() <= row.items(), "a snapshot has the bits of the training's network"
+            assert match[int(row["epoch"])].items() <= row.items(), "a snapshot has the bits of the network in training"
         assert load(results / "timing" / f"{run}.json")["seconds_per_epoch"] > 0
     assert "<html" in (repository.root / "report/index.html").read_text()
 
@@ -115,7 +115,7 @@ def test_an_experiment_with_other_epochs_compares(repository):
     assert params == {"params.yaml": {"epochs": {"old": 2, "new": 3, "diff": 1}}}
 
     repository.run("git", "checkout", "-q", "params.yaml")
-    # `summarize` takes seconds and has outputs that DVC does not restore.
+    # `summarize` takes seconds, and DVC does not restore its outputs.
     assert ran_stages(repository.run("dvc", "repro")) <= {"summarize"}, "going back restores what was trained before"
 
 
@@ -128,7 +128,7 @@ def test_plots(repository):
         for run in ("aae-0", "vae-0", "vae-0 means", "prior"):
             assert f'"run": "{run}"' in page, "one plot has a line for every run"
         assert '"field": "run"' in page
-        assert page.rindex('"$schema"') < page.index("<img"), "curves stand before pictures"
+        assert page.rindex('"$schema"') < page.index("<img"), "curves come before pictures"
         assert '"title": "step"' not in page, "an epoch is called an epoch"
     repository.run("rm", "-r", "plots")
 
@@ -151,7 +151,7 @@ def test_runs_side_by_side_are_those_that_dvc_makes_one_by_one(repository):
 
 def test_a_failure_among_runs_side_by_side_leaves_the_others(repository):
     repository.edit("seeds: [0]", "seeds: [3]")
-    before = "widths: [16]\n  autoencoder:\n    learning_rate: "  # the VAE's: the AAE's stands behind a comment
+    before = "widths: [16]\n  autoencoder:\n    learning_rate: "  # the VAE's; the AAE's line has a comment
     repository.edit(before + "0.001", before + "1.0e+30")
     output = repository.run("python", "-m", "pipeline.repro", status=1)
     assert "error: vae-3: " in output
@@ -164,7 +164,7 @@ def test_control_c_stops_all_runs_side_by_side(repository):
     repository.edit("epochs: 2", "epochs: 1000000")
     process = repository.start("python", "-m", "pipeline.repro", "--jobs", "2", start_new_session=True)
     output, training = "", set()
-    for line in process.stdout:  # a progress bar's line ends with a carriage return, which Python takes for an end
+    for line in process.stdout:  # Python also ends a line at the carriage return of a progress bar
         output += line
         training |= set(re.findall(r"(...-0):.*it/s", line))
         if len(training) == 2:
@@ -174,10 +174,10 @@ def test_control_c_stops_all_runs_side_by_side(repository):
     assert process.returncode == 1
     assert "Traceback" not in output
     for run in ("aae-0", "vae-0"):
-        assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` goes on from there", output)
+        assert re.search(rf"error: {run}: interrupted after iteration \d+; `dvc repro` resumes from there", output)
     assert "floor@aae" not in ran_stages(output)
     repository.run("rm", "-r", "scratch")
-    repository.run("dvc", "checkout", "--force")  # what the interrupted runs have published is nowhere else
+    repository.run("dvc", "checkout", "--force")  # force: nothing else holds the results of the interrupted runs
 
 
 def test_jobs_must_be_one_or_more(repository):
@@ -192,14 +192,14 @@ def test_a_models_parameter_retrains_that_model_only(repository):
 
 
 def test_a_models_prior_is_the_parameter_of_that_model_only(repository):
-    """The name of a prior alone is enough on the command line."""
+    """On the command line, the prior's name is sufficient."""
     stages = ran_stages(repository.run("dvc", "exp", "run", "-S", "aae.prior=mixture", "-S", "aae.labels=true"))
     assert "train@aae-0" in stages
     assert not any(stage.endswith(("@vae-0", "@vae")) for stage in stages)
 
 
 def test_another_device_is_another_training(repository):
-    """What is kept of one device is not taken for another's, although `device: auto` is the same."""
+    """Results from one device are not reused for another, even though `device: auto` is the same."""
     found = repository.root / "results/device.json"
     assert json.loads(found.read_text()) == {"device": "cpu"}
     found.write_text('{"device": "cuda", "name": "another"}\n')
@@ -223,7 +223,7 @@ def test_an_experiment_in_a_fresh_checkout(repository):
 
 def test_bad_parameters_stop_repro_with_one_line(repository):
     repository.edit("epochs: 2", "epochs: 0")
-    output = repository.run("dvc", "repro", status=255)  # dvc's own status; the stage's is 1
+    output = repository.run("dvc", "repro", status=255)  # dvc's exit status; the stage's is 1
     assert "error: params.yaml: epochs: input should be greater than or equal to 1; found 0" in output
     assert "Traceback" not in output
 

@@ -1,4 +1,4 @@
-"""Interrupted trainings: whatever stops one, the next goes on and ends with the bits of an uninterrupted run."""
+"""Interrupted trainings. Whatever stops one, the next continues it and ends with the bits of an uninterrupted run."""
 
 import random
 import shutil
@@ -58,7 +58,7 @@ def checkpoints(root: Path) -> list[Path]:
 
 
 def interrupt(repository: Repository, number: signal.Signals, after: float, new: int = 1) -> tuple[int, str]:
-    """Starts the training, waits for `new` new checkpoints and `after` seconds more, and sends it the signal."""
+    """Starts the training, waits for `new` new checkpoints and another `after` seconds, and sends it the signal."""
     before = set(checkpoints(repository.root))
     process = repository.start(*TRAIN)
     while process.poll() is None and len(set(checkpoints(repository.root)) - before) < new:
@@ -75,20 +75,20 @@ def test_control_c_ends_with_one_line_and_a_checkpoint(repository, uninterrupted
     assert "Traceback" not in output
     last = output.splitlines()[-1]
     assert last.startswith("error: aae-0: interrupted after iteration ")
-    assert last.endswith("`dvc repro` goes on from there")
+    assert last.endswith("`dvc repro` resumes from there")
     step = int(last.split()[5].rstrip(";"))
     assert checkpoints(repository.root)[-1].stem == f"{step:012d}"
 
-    assert f"aae-0: going on after iteration {step} " in repository.run(*TRAIN)
+    assert f"aae-0: resuming after iteration {step} " in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
     assert not (repository.root / "scratch/aae-0").exists()
 
 
 def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
-    """The seconds before the interruption count for the epoch that was interrupted, and for no other."""
-    for _ in range(50):  # until the signal comes within an epoch, of five iterations
+    """The seconds before the interruption count only for the interrupted epoch."""
+    for _ in range(50):  # until the signal arrives within an epoch, which has five iterations
         status, output = interrupt(repository, signal.SIGINT, 0.01)
-        if status == 0:  # it was done before
+        if status == 0:  # the training finished before the signal
             continue
         checkpoint = load_checkpoint(checkpoints(repository.root)[-1].parent)
         if checkpoint.step % 5:
@@ -97,7 +97,7 @@ def test_an_interrupted_epoch_keeps_its_time(repository, uninterrupted):
     assert checkpoint.notes["spent"] > 0
     long_ago = replace(checkpoint, notes=checkpoint.notes | {"spent": 1000.0})
     save_checkpoint(checkpoints(repository.root)[-1].parent, long_ago)
-    assert f"going on after iteration {checkpoint.step} " in repository.run(*TRAIN)
+    assert f"resuming after iteration {checkpoint.step} " in repository.run(*TRAIN)
     timing = load(repository.root / "results/timing/aae-0.json")
     assert 1000 <= timing["seconds"] < 2000
     assert timing["seconds_per_epoch"] < 1000, "the median over epochs, of which one was interrupted"
@@ -111,18 +111,18 @@ def test_kill_at_random_moments(repository, uninterrupted, kills):
         status, output = interrupt(repository, signal.SIGKILL, moments.uniform(0, 0.05))
         if status == -signal.SIGKILL:
             kills -= 1
-        else:  # it was done before the signal came, as fast machines are; the next begins anew
+        else:  # on a fast machine, the training finishes before the signal; the next one starts from the beginning
             assert status == 0, output
             assert results(repository.root) == uninterrupted
             remove_results(repository.root)
-    assert "going on after iteration" in repository.run(*TRAIN)
+    assert "resuming after iteration" in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 
 @pytest.mark.parametrize("after", [0, 0.001, 0.002])
 def test_kill_while_a_finished_training_removes_its_checkpoints(repository, uninterrupted, after):
-    """What goes by then must not be gone on from: the snapshots are among it."""
-    timing = repository.root / "results/timing/aae-0.json"  # the last that is written
+    """A training must not continue from a partly removed state, which also includes the snapshots."""
+    timing = repository.root / "results/timing/aae-0.json"  # written last
     timing.unlink()
     process = repository.start(*TRAIN)
     while process.poll() is None and not timing.exists():
@@ -136,7 +136,7 @@ def test_kill_while_a_finished_training_removes_its_checkpoints(repository, unin
 
 @pytest.mark.parametrize("damage", ["cut in half", "empty", "zeros at the end"])
 def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
-    """What a power cut may leave of a file: the one before it is taken."""
+    """After damage such as a power cut leaves, the previous checkpoint is used."""
     interrupt(repository, signal.SIGKILL, 0, new=2)
     *_, older, newest = checkpoints(repository.root)
     content = newest.read_bytes()
@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
     newest.write_bytes(
         {"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half))
     )
-    assert f"going on after iteration {int(older.stem)} " in repository.run(*TRAIN)
+    assert f"resuming after iteration {int(older.stem)} " in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 
@@ -156,7 +156,7 @@ def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, unint
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0\n", "std: 1.0\n")
-    assert "going on after iteration" in repository.run(*TRAIN)
+    assert "resuming after iteration" in repository.run(*TRAIN)
     assert results(repository.root) == uninterrupted
 
 

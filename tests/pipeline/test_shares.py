@@ -1,4 +1,4 @@
-"""Cores that are shared among runs, and what a training makes of a share that grows."""
+"""How runs share the cores, and how a training uses a share that grows."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_who_is_left_takes_the_cores_of_those_that_are_done(monkeypatch):
 
     def make(*arguments, **environment):
         stage, file = arguments[-1], Path(environment[THREADS_FILE])
-        assert environment["OMP_NUM_THREADS"] == "2", "all begin with the same number"
+        assert environment["OMP_NUM_THREADS"] == "2", "all begin with the same number of threads"
         found[stage] = [file.read_text()]
         deadline = time.monotonic() + 60
         while stage == "long" and file.read_text() == "2" and time.monotonic() < deadline:
@@ -58,7 +58,7 @@ def test_a_training_takes_its_share(tmp_path, monkeypatch, threads):
         assert aae_native.get_threads() == share
     file.unlink()
     take_share()
-    assert aae_native.get_threads() == 1, "it stays where whoever gave it is gone"
+    assert aae_native.get_threads() == 1, "the number stays if the process that gave the share is gone"
 
 
 def test_the_time_of_an_epoch_is_of_one_number_of_threads(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def test_the_tables_for_plots_have_every_run(workspace):
 
 
 def test_three_models(three):
-    """Both recipes of the AAE are judged beside the VAE, under their own names."""
+    """Both AAE recipes are compared with the VAE, under their own names."""
     summary, timing = load("results/summary.json"), load("results/timing_summary.json")
     assert set(summary) == {"seeds", "epochs", "aae", "vae", "vae_means", "aae_wide", "claims"}
     assert set(timing) == {"aae", "vae", "aae_wide", "claims"}

@@ -1,4 +1,4 @@
-"""What `make env` answers with one line before it downloads anything."""
+"""Problems that `make env` reports in one line before it downloads anything."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def test_nothing_is_said_where_nothing_is_missing():
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"CXX": "no-such-compiler"}, "there is no C++ compiler: no-such-compiler was not found (install g++, or "),
+        ({"CXX": "no-such-compiler"}, "no C++ compiler: no-such-compiler was not found (install g++, or "),
         ({"CXX": "false"}, "false does not compile C++17; it says: nothing"),
         ({"AAE_CUDA": "yes"}, "AAE_CUDA: must be auto, 0 or 1; found yes"),
         ({"AAE_CUDA": ""}, "AAE_CUDA: must be auto, 0 or 1; found nothing"),
@@ -43,7 +43,7 @@ def test_what_is_missing_is_told_in_one_line(environment, message):
 def test_an_old_python(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     assert toolchain.python_problem() == (
-        f"Python 3.11 or later is needed; {sys.executable} is Python 3.9 (`make PYTHON=python3.12` takes another)"
+        f"Python 3.11 or later is needed; {sys.executable} is Python 3.9 (`make PYTHON=python3.12` selects another)"
     )
 
 

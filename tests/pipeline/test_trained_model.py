@@ -1,4 +1,4 @@
-"""What stage `train` leaves is all that `aae.load` needs: it gives back the codes of training, bit for bit."""
+"""`aae.load` needs only the outputs of stage `train`, and reproduces the codes of training bit for bit."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.pipeline.tiny_runs import run_stages, write_inputs
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder in which a model of each kind was trained for four epochs, one of them for a mixture."""
+    """A folder in which a model of each kind was trained for four epochs, one of them with a mixture prior."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -39,7 +39,7 @@ def test_codes_are_those_of_training(trained, monkeypatch, kind, prior):
     monkeypatch.chdir(trained)
     model = aae.load(f"results/snapshots/{kind}-0")
     data = load_dataset(Path("data/prepared"))
-    codes = np.load(f"results/codes/{kind}-0.npy")[-1][:, :2]  # those of a VAE are followed by log-variances
+    codes = np.load(f"results/codes/{kind}-0.npy")[-1][:, :2]  # a VAE's codes are followed by log-variances
     assert np.array_equal(model.encode(np.asarray(data.test_images)), codes)
     assert (model.prior, model.image_shape, model.class_names) == (prior, data.shape, data.class_names)
     assert json.loads(Path(f"results/snapshots/{kind}-0/config.json").read_text())["kind"] == kind

@@ -1,4 +1,4 @@
-"""Tiny runs of every model, as stage `train` would leave them, and the stages after it called in this process."""
+"""Tiny runs of every model, in the form that stage `train` writes, and calls of the later stages in this process."""
 
 import csv
 import json
@@ -49,10 +49,10 @@ aae_wide:
 def write_inputs(
     code_size: int = 2, seeds: tuple = (0,), changes: dict | None = None, models: tuple = ("aae", "vae")
 ) -> None:
-    """What the stages before leave in the working folder: 40 test images of 5 x 3 pixels and a run of each model.
+    """Writes the outputs of earlier stages to the working folder: 40 test images of 5 x 3 pixels and a run per model.
 
-    Epoch e of a run is a model as it is initialised from 10 * seed + e, so every epoch has its own codes. `aae_wide`
-    may be among the models.
+    Epoch e of a run is a model initialised from 10 * seed + e, so every epoch has its own codes. `aae_wide` may be one
+    of the models.
     """
     text = (ROOT / "params.yaml").read_text()
     edits = {
@@ -93,7 +93,7 @@ def write_inputs(
 
 
 def run_stages(*stages) -> None:
-    """Calls the stages in this process, those of a run for every run and the floor for every model."""
+    """Calls the stages in this process: stages of a run once per run, and `floor` once per model."""
     params = load_params()
     of_models = [["--model", model] for model in params.models]
     of_runs = [["--model", model, "--seed", str(seed)] for model in params.models for seed in params.seeds]
@@ -105,7 +105,7 @@ def run_stages(*stages) -> None:
 
 
 def failure(stage, *arguments: str) -> str:
-    """The one line with which a stage ends that has bad input."""
+    """The one line with which a stage exits on bad input."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["stage", *arguments])
         with pytest.raises(SystemExit) as exit_:
@@ -124,7 +124,7 @@ def outputs() -> dict[str, bytes]:
 
 
 def load(path: str | Path) -> dict:
-    """JSON as the standard has it: no NaN, no Infinity. Of an array, its only entry."""
+    """Loads standard JSON, without NaN and Infinity. For an array, returns its only entry."""
     content = json.loads(Path(path).read_text(), parse_constant=pytest.fail)
     if isinstance(content, list):
         (content,) = content

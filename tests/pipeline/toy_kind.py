@@ -1,8 +1,9 @@
-"""A kind of model of its own, for tests: they copy this file to aae/kinds/toy.py of a repository.
+"""A new kind of model for tests, which copy this file to aae/kinds/toy.py of a repository.
 
-It is a plain autoencoder that is pulled towards N(0, I) by the penalty |z|²/2. It does everything in which models may
-differ: the encoder has an output that is no code, the decoder takes it with the code, two losses share the encoder, a
-weight and a learning rate follow schedules, and snapshots hold an average of the decoder's weights.
+It is a plain autoencoder with the penalty |z|²/2, which pulls its codes towards N(0, I). It uses every way in which
+models may differ: the encoder has an output that is not part of the code, the decoder reads it together with the code,
+two losses share the encoder, a weight and a learning rate follow schedules, and snapshots hold an average of the
+decoder's weights.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from aae.trainer import Trainer
 
 @dataclass(frozen=True)
 class ToySettings:
-    """What a section of the kind `toy` holds."""
+    """The settings in a section of the kind `toy`."""
 
     encoder_widths: Annotated[Widths, "widths of the encoder's hidden layers"]
     decoder_widths: Annotated[Widths, "widths of the decoder's hidden layers"]
@@ -31,7 +32,7 @@ class ToySettings:
 
 
 class Toy(Autoencoder):
-    """An autoencoder whose encoder has one output more than the code, which the decoder takes, too."""
+    """An autoencoder whose encoder has one output in addition to the code. The decoder reads it too."""
 
     Settings = ToySettings
     title = "Toy"
@@ -54,7 +55,7 @@ class Toy(Autoencoder):
         return {"": outputs[:, : self.code_size].contiguous()}
 
     def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
-        extra = codes.new_ones(len(codes), 1) if outputs is None else outputs[:, self.code_size :]
+        extra = codes.new_ones(codes.shape[0], 1) if outputs is None else outputs[:, self.code_size :]
         return torch.cat([codes, extra], dim=1)
 
     def trainer(
@@ -67,7 +68,7 @@ class Toy(Autoencoder):
 
 
 class ToyTrainer(Trainer):
-    """Reconstruction of one minibatch and the penalty on another, in one step of the encoder's Adam."""
+    """Reconstructs one minibatch and penalises another, in one step of the encoder's Adam."""
 
     losses = ("reconstruction", "penalty")
 
