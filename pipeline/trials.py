@@ -76,7 +76,8 @@ def row_of(trial: str, seed: int) -> dict[str, Any]:
     try:
         content = dvc.api.read(str(path), rev=trial)
     except (RevError, FileMissingError, PathMissingError):
-        raise InputError(f"{path}: missing in the experiment {trial}, which failed (`dvc queue logs {trial}`)") from None
+        failed = f"missing in the experiment {trial}, which failed (`dvc queue logs {trial}`)"
+        raise InputError(f"{path}: {failed}") from None
     (metrics,) = json.loads(content)  # an array, as `write_record` writes it
     row: dict[str, Any] = {"trial": trial, "seed": seed}
     for column, keys in COLUMNS.items():

@@ -75,5 +75,6 @@ def test_the_picture_has_a_point_for_every_trial(done):
 def test_a_trial_that_failed_is_named(done):
     row = "from pipeline import cli, trials; cli.run_stage(lambda: trials.row_of('codes-8', 0))"
     assert done.run("python", "-c", row, status=1) == (
-        "error: results/metrics/aae_joint-0.json: missing in the experiment codes-8, which failed (`dvc queue logs codes-8`)\n"
+        "error: results/metrics/aae_joint-0.json: missing in the experiment codes-8, which failed "
+        "(`dvc queue logs codes-8`)\n"
     )
