@@ -49,11 +49,12 @@ reset: env     ## restore params.yaml, dvc.lock and all results of the last comm
 release: env   ## write dist/aae-weights-<commit>.tar.gz: the last snapshots, parameters, scores and checksums
 	python -m pipeline.release
 
+# loadfile: one process runs all tests of a file, in their order, on which some files depend.
 test: env      ## run the test suite
-	pytest -n auto --dist loadgroup
+	pytest -n auto --dist loadfile
 
 coverage: env  ## run the test suite and measure its coverage of aae/ and pipeline/; fails below 90 %
-	pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+	pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 sanitize: $(VENV)/.requirements   ## test the native code under AddressSanitizer and UBSan (g++); takes minutes
 	AAE_SANITIZE=address AAE_CUDA=0 python setup.py -q build_ext --build-lib build/sanitize --build-temp build/sanitize

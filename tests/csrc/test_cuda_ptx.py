@@ -17,10 +17,7 @@ BUILT = aae_native.build_info()
 NVCC = shutil.which("nvcc", path=f"{os.environ.get('CUDA_HOME', '')}/bin:{os.environ['PATH']}:/usr/local/cuda/bin")
 KERNELS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "csrc" / "cuda").glob("*.cu"))}
 
-pytestmark = [
-    pytest.mark.skipif(not (BUILT["cuda"] and NVCC), reason="no nvcc, or built without CUDA"),
-    pytest.mark.xdist_group("nvcc"),  # so that one worker compiles once
-]
+pytestmark = pytest.mark.skipif(not (BUILT["cuda"] and NVCC), reason="no nvcc, or built without CUDA")
 
 # The instructions that may touch a float32. All others are approximate, or leave the rounding to the compiler.
 EXACT = re.compile(

@@ -25,10 +25,9 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-NEEDS_BROWSER = [
-    pytest.mark.xdist_group("page"),  # so that one worker makes the pages and starts the browsers
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian's chromium-driver)"),
-]
+NEEDS_BROWSER = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian's chromium-driver)"
+)
 ROOT = Path(__file__).parents[2]
 N, EPOCHS, SNAPSHOT_EVERY = 300, 6, 3
 CHANGES = {

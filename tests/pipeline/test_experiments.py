@@ -22,7 +22,6 @@ SECTIONS = {
 }
 # There is no .venv next to the Makefile, because the tests' environment is first on the path.
 MAKE = ["make", "-o", ".venv/.requirements", "-o", ".venv/.extension"]
-pytestmark = pytest.mark.xdist_group("experiments")
 
 
 class Shell(Repository):

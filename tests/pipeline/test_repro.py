@@ -14,8 +14,6 @@ from tests.pipeline.tiny_runs import load, load_rows
 
 SCORES = {f"{model}.{score}" for model in ("aae", "vae") for score in ("distance", "worst", "nats", "knn")}
 
-pytestmark = pytest.mark.xdist_group("repro")  # so that one worker runs them all, in order
-
 
 @pytest.fixture(scope="module")
 def repository(small_repository):
