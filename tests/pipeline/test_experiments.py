@@ -40,10 +40,8 @@ def shell(small_repository, tmp_path_factory) -> Shell:
     root = tmp_path_factory.mktemp("experiments") / "aae"
     shutil.copytree(small_repository.root, root)
     shell = Shell(root)
-    shell.run("git", "checkout", "-q", ".")
     shell.run("dvc", "repro")
-    shell.run("git", "add", "--all")
-    shell.run("git", "commit", "-q", "--allow-empty", "-m", "results")
+    shell.commit("results")
     return shell
 
 

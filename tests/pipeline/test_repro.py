@@ -6,20 +6,25 @@ The tests are in the order in which a user runs the commands. They share one rep
 import json
 import os
 import re
+import shutil
 import signal
 
 import pytest
 
+from tests.pipeline.conftest import Repository
 from tests.pipeline.tiny_runs import load, load_rows
 
 SCORES = {f"{model}.{score}" for model in ("aae", "vae") for score in ("distance", "worst", "nats", "knn")}
 
 
 @pytest.fixture(scope="module")
-def repository(small_repository):
-    small_repository.run("dvc", "repro")
-    small_repository.commit("first run")
-    return small_repository
+def repository(small_repository, tmp_path_factory) -> Repository:
+    root = tmp_path_factory.mktemp("repro") / "repository"
+    shutil.copytree(small_repository.root, root)
+    repository = Repository(root)
+    repository.run("dvc", "repro")
+    repository.commit("first run")
+    return repository
 
 
 @pytest.fixture(autouse=True)
