@@ -88,7 +88,9 @@ def test_the_sdist_holds_what_a_build_needs(dist):
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     sources = {
-        name for name in tracked() if name.startswith(("csrc/", "aae/")) or name in ("setup.py", "pyproject.toml")
+        name
+        for name in tracked()
+        if name.startswith(("csrc/", "aae/", "typings/")) or name in ("setup.py", "pyproject.toml")
     }
     assert sources <= names
     assert not [name for name in names if name.startswith(("pipeline", "tests", "data", "results"))]
@@ -98,10 +100,11 @@ def test_the_wheel_has_the_package_alone(dist):
     (path,) = dist.glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
-        (extension,) = (name for name in names if name.startswith("aae_native"))
+        (extension,) = (name for name in names if name.startswith("aae_native."))
         binary = wheel.read(extension)
     others = {name for name in names if name != extension and ".dist-info/" not in name}
-    assert others == {name for name in tracked() if name.startswith("aae/")}
+    stubs = {"aae_native-stubs/__init__.pyi"}  # the types of the extension
+    assert others == {name for name in tracked() if name.startswith("aae/")} | stubs
     assert b"libtorch" not in binary  # not linked with PyTorch, so it works with any version
 
 

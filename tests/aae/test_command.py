@@ -262,7 +262,7 @@ def test_codes_of_another_size(run, failure):
             ["traverse", "--from", "zero", "--to", "1", "-o", "x.png"],
             "--from: zero: needed a code of the model's size 2, such as 0.5,-1.2, or a class (nought, 1, two)",
         ),
-        (["traverse", "--from", "1", "--to", "two", "--data", "no", "-o", "x.png"], "no/train_images.npy: cannot"),
+        (["traverse", "--from", "1", "--to", "two", "--data", "no", "-o", "x.png"], "no/classes.json: cannot be read"),
         (["traverse", "--from", "0,0", "--to", "1,1", "--steps", "1", "-o", "x.png"], "steps must be an integer"),
         (["encode", "--model", "nowhere", "x.png"], "nowhere: not a readable snapshot"),
         (["encode", "x.png", "-o", "x.txt"], "x.txt: the name must end in .csv or .npy"),

@@ -239,6 +239,7 @@ def test_stream_numbers_are_frozen():
         "EVALUATION": 5,
         "PENALTY": 7,
         "MASK": 8,
+        "SPLIT": 9,
         "SAMPLE": 10,
     }
 
