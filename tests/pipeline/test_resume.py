@@ -152,7 +152,7 @@ def test_other_parameters_begin_anew_and_leave_the_checkpoints(repository, unint
     interrupt(repository, signal.SIGKILL, 0)
     repository.edit("std: 1.0\n", "std: 2.0\n")
     try:
-        assert "going on" not in repository.run(*TRAIN)
+        assert "resuming" not in repository.run(*TRAIN)
         assert results(repository.root) != uninterrupted
     finally:
         repository.edit("std: 2.0\n", "std: 1.0\n")
