@@ -20,14 +20,11 @@ def main() -> None:
     # It is missing from a checkout where nobody ran `make env`, which the check says in a line; these import it.
     from aae.device import choose_device, describe_device
     from pipeline.leftovers import remove_leftovers
-    from pipeline.memory import check_memory
     from pipeline.params import load_params
 
     params = load_params()
     if not Path(params.data.path).exists():
         raise InputError(f"{PARAMS}: data.path: there is no {params.data.path}")
-    for recipe in params.recipes:
-        check_memory(recipe, params.code_size)
     remove_leftovers(params)
     write_json(DEVICE, describe_device(choose_device(params.device, tell=print)))
 

@@ -116,7 +116,7 @@ class Recorded:
 
 # What a stage may read although it is not listed: that changes nothing of what the stage writes but timing.
 FREE = {
-    "device": {"models", "seeds", "data.path", "code_size", "aae", "vae"},
+    "device": {"models", "seeds", "data.path"},
     "train": {"models", "threads", "cuda_graph"},
     "evaluate": {"models"},
     "render": {"models"},
