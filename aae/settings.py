@@ -12,7 +12,8 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from aae.priors import MixturePrior, NormalPrior, Prior, SwissRollPrior, UniformPrior
 from aae.schedules import Schedule
 
-Count = Annotated[int, Ge(1)]
+LARGEST_COUNT = 2**31 - 1  # an int32, which sizes are in libraries of matrix products
+Count = Annotated[int, Ge(1), Le(LARGEST_COUNT)]
 Widths = Annotated[list[Count], Len(1)]
 Positive = Annotated[float, Gt(0), Le(1e30)]
 NonNegative = Annotated[float, Ge(0), Le(1e30)]

@@ -4,7 +4,9 @@
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -15,12 +17,13 @@ from ruamel.yaml.error import YAMLError
 
 from aae.errors import InputError
 from aae.models import Recipe, find_kind, kind_names
-from aae.settings import Count, Positive
+from aae.settings import LARGEST_COUNT, Count, Positive
 from pipeline.paths import PARAMS, SUMMARY
 from pipeline.sections import Section, section_of, settings_of
+from pipeline.shown import one_line, shown
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]  # a part of file names
 KINDS: Any = Annotated[  # known only after the modules of the kinds are imported
     Union[tuple(section_of(find_kind(name).Settings, kind=name) for name in kind_names())],  # noqa: UP007
     Field(discriminator="kind"),
@@ -49,7 +52,9 @@ class Evaluation(Section):
     cells: Annotated[int, Field(ge=2, le=100, description="equal-probability cells per axis")]
     train_cells: Annotated[int, Field(ge=2, le=300, description="the same for the codes of all training images")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
-    floor_samples: Annotated[int, Field(ge=2, description="samples of the prior that the floor is computed from")]
+    floor_samples: Annotated[
+        int, Field(ge=2, le=LARGEST_COUNT, description="samples of the prior that the floor is computed from")
+    ]
     match_level: Annotated[Positive, Field(description="sliced Wasserstein distance that counts as a match")]
 
 
@@ -79,7 +84,12 @@ class Params(Section):
     ]
     batch_size: Annotated[
         int,
-        Field(ge=2, multiple_of=2, description="images per minibatch; half as many in the discriminator step"),
+        Field(
+            ge=2,
+            le=LARGEST_COUNT,
+            multiple_of=2,
+            description="images per minibatch; half as many in the discriminator step",
+        ),
     ]
     code_size: Annotated[int, Field(ge=1, le=256, description="dimensions of the code z")]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="where training runs")]
@@ -114,11 +124,16 @@ def load_params(path: Path = PARAMS) -> Params:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (YAMLError, ValueError) as error:  # ruamel raises a ValueError for an impossible date
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        found = "nothing" if content is None else f"{content!r:.40}"
-        raise InputError(f"{path}: must be a mapping of parameters; found {found}")
+        raise InputError(f"{path}: not valid YAML: {one_line(str(error))}") from None
+    except LookupError:  # what ruamel raises for `!!bool x`
+        raise InputError(f"{path}: not valid YAML: a tag (!!) does not fit its value") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; the parameters have four levels at most") from None
     try:
+        if not isinstance(content, dict):
+            raise InputError(
+                f"must be a mapping of parameters; found {'nothing' if content is None else shown(content)}"
+            )
         check_names(content)
         try:
             params = Params.model_validate(content)
@@ -128,31 +143,35 @@ def load_params(path: Path = PARAMS) -> Params:
             raise InputError(describe(errors[0], content)) from None
         check_agreement(params)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {one_line(str(error))}") from None
     return params
 
 
 def check_names(content: dict[str, Any]) -> None:
     """Raises InputError for a top-level key that is neither a parameter nor a section of a model."""
     for key, value in content.items():
-        near = get_close_matches(str(key), Params.model_fields, n=1)
-        if key in Params.model_fields or (isinstance(value, dict) and ("kind" in value or not near)):
+        near = close_matches(key, Params.model_fields)
+        if key in Params.model_fields or (
+            isinstance(key, str) and isinstance(value, dict) and ("kind" in value or not near)
+        ):
             continue
         hint = f" (did you mean {near[0]}?)" if near else ""
         allowed = f"{', '.join(Params.model_fields)}, and sections with a kind of model"
-        raise InputError(f"{key}: unknown key{hint}; allowed here: {allowed}")
+        raise InputError(f"{shown_key([key])}: unknown key{hint}; allowed here: {allowed}")
 
 
 def check_agreement(params: Params) -> None:
     """Raises InputError for values that are each allowed but contradict each other."""
     known = params.model_extra or {}
     sections = ", ".join(known)
+    if control := re.search(r"[\x00-\x1f\x7f]", params.data.path):
+        raise InputError(f"data.path: must have no control characters; found {control.group()!r} in it")
     for name in params.models:
         if name not in known:
             raise InputError(f"models: no section {name}; sections: {sections}")
     for key in ("seeds", "models"):
-        values = getattr(params, key)
-        if repeated := {value for value in values if values.count(value) > 1}:
+        counts = Counter(getattr(params, key))
+        if repeated := [value for value, count in counts.items() if count > 1]:
             raise InputError(f"{key}: {min(repeated)} is listed twice")
     check_results_names(params.recipes)
     for recipe in params.recipes:
@@ -173,22 +192,34 @@ def check_results_names(recipes: list[Recipe]) -> None:
 def describe(error: Mapping[str, Any], content: dict[str, Any]) -> str:
     """Describes one of pydantic's errors in one line: the key, what is allowed, what was found."""
     path = path_in(content, error)
-    key = ".".join(map(str, path))
+    key = shown_key(path)
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "union_tag_not_found":
         return f"{key}.kind: missing; allowed here: {', '.join(kind_names())}"
     if error["type"] == "union_tag_invalid":
-        return f"{key}.kind: input should be one of {error['ctx']['expected_tags']}; found {error['ctx']['tag']!r}"
+        return f"{key}.kind: input should be one of {error['ctx']['expected_tags']}; found {shown(error['ctx']['tag'])}"
     if error["type"] == "extra_forbidden":
         allowed = keys_of(content, path[:-1])
-        near = get_close_matches(str(path[-1]), allowed, n=1)
+        near = close_matches(path[-1], allowed)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
     if key in AUTO_OR:  # pydantic reports each alternative separately
-        return f"{key}: input should be 'auto' or {AUTO_OR[key]}; found {error['input']!r}"
+        return f"{key}: input should be 'auto' or {AUTO_OR[key]}; found {shown(error['input'])}"
     message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: {message}; found {error['input']!r}"
+    return f"{key}: {message}; found {shown(error['input'])}"
+
+
+def shown_key(path: Sequence[Any]) -> str:
+    """The dotted name of the key at `path`; an unusual part is quoted and cut short."""
+    return ".".join(
+        part if isinstance(part, str) and part.isprintable() and len(part) <= 100 else shown(part) for part in path
+    )
+
+
+def close_matches(key: Any, allowed: Iterable[str]) -> list[str]:
+    """The name that may be meant by `key`, if there is one."""
+    return get_close_matches(shown_key([key]), allowed, n=1)
 
 
 def path_in(content: dict[str, Any], error: Mapping[str, Any]) -> list[str | int]:

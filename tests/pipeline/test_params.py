@@ -140,6 +140,34 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ),
         ("manifold_range: auto", "manifold_range: wide", "or a number greater than 0, at most 1e30; found 'wide'"),
         ("code_size: 2", "code_size: 257", "code_size: input should be less than or equal to 256; found 257"),
+        (
+            "epochs: 100",
+            f"epochs: {2**70}",
+            f"epochs: input should be less than or equal to {2**31 - 1}; found {2**70}",
+        ),
+        ("batch_size: 128", f"batch_size: {2**70}", f"batch_size: input should be less than or equal to {2**31 - 1}"),
+        ("[512]", f"[{2**31}]", f"aae.encoder_widths.0: input should be less than or equal to {2**31 - 1}; found"),
+        ("floor_samples: 100", f"floor_samples: {2**31}", "evaluation.floor_samples: input should be less than"),
+        ("models: [aae, ", f"models: [{'a' * 101}, ", "models.0: string should have at most 100 characters"),
+        ("epochs: 100", f"epochs: 0x{'f' * 5000}", "; found an integer of 20000 bits"),
+        (
+            "epochs: 100",
+            f"epochs: [0x{'f' * 5000}]",
+            "epochs: input should be a valid integer; found integers that are",
+        ),
+        ("epochs: 100", f"epochs: {'9' * 5000}", "not valid YAML"),
+        ("epochs: 100", "epochs: !!int ''", "not valid YAML: a tag (!!) does not fit its value"),
+        ("epochs: 100", "epochs: !!bool x", "not valid YAML: a tag (!!) does not fit its value"),
+        ("epochs: 100", f"epochs: {'x' * 10**5}", f"epochs: input should be a valid integer; found '{'x' * 76}..."),
+        ("epochs: 100", f"? {'x' * 10**5}\n: 100", f"params.yaml: '{'x' * 76}...: unknown key; allowed here: models"),
+        ("  kind: aae\n", f"  kind: {'x' * 10**5}\n", f"found '{'x' * 76}..."),
+        ("epochs: 100", r'"\e[31mepochs": 100', r"'\x1b[31mepochs': unknown key; allowed here: models"),
+        ("std: 1.0", r'"\e[31mstd": 1.0', r"aae.prior.'\x1b[31mstd': unknown key; allowed here: kind, std"),
+        ("epochs: 100", r'"epochs\n": 100', r"'epochs\n': unknown key (did you mean epochs?)"),
+        ("\nvae:", '\n"\\e[1mvae":', r"models: no section vae; there are: aae, aae_joint, \x1b[1mvae"),
+        ("epochs: 100", "null: {kind: aae}", "None: unknown key; allowed here: models"),
+        ("path: data/raw", r'path: "data\0" #', r"data.path: must have no control characters; found '\x00' in it"),
+        ("path: data/raw", r'path: "data\n" #', r"data.path: must have no control characters; found '\n' in it"),
     ],
 )
 def test_bad_values_are_named_in_one_line(edit, old, new, message):
@@ -148,7 +176,8 @@ def test_bad_values_are_named_in_one_line(edit, old, new, message):
     line = str(error.value)
     assert message in line
     assert "params.yaml: " in line
-    assert "\n" not in line
+    assert line.isprintable(), "in one line, and nothing that a terminal obeys"
+    assert len(line) < 600
 
 
 def test_an_unknown_key_in_a_section_says_what_is_allowed_there(edit):
@@ -211,13 +240,37 @@ def test_two_recipes_of_one_kind_and_a_section_that_is_not_trained(edit):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "nothing"), ("# only\n", "nothing"), ("3\n", "3"), ("[1]\n", r"\[1\]")]
+    ("text", "found"),
+    [
+        ("", "nothing"),
+        ("# only\n", "nothing"),
+        ("null\n", "nothing"),
+        ("3\n", "3"),
+        ("[1]\n", r"\[1\]"),
+        ("x" * 1000, f"'{'x' * 76}[.]{{3}}"),
+        (f"0x{'f' * 5000}", "an integer of 20000 bits"),
+    ],
 )
 def test_a_file_that_is_no_mapping(tmp_path, text, found):
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=f"params.yaml: must be a mapping of parameters; found {found}$"):
         load_params(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 600 + "]" * 600, "{a: " * 600 + "}" * 600])
+def test_deep_nesting(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"params\.yaml: nested too deeply; the parameters have four levels at most$"):
+        load_params(path)
+
+
+def test_as_many_seeds_as_one_likes(edit):
+    seeds = [*range(5000)]
+    assert edit("seeds: [0]", f"seeds: {seeds}").seeds == seeds
+    with pytest.raises(InputError, match=r"params\.yaml: seeds: 7 is listed twice$"):
+        edit("seeds: [0]", f"seeds: {[*seeds, 9, 7]}")
 
 
 def test_missing_file(tmp_path):
