@@ -116,7 +116,8 @@ def decoded_image(driver, folder: Path, run: str) -> None:
 def test_long_codes_have_pictures_of_every_snapshot(long_page):
     """The slider changes samples and traversals, and their captions name the snapshot."""
     assert (
-        "A code has 4 dimensions, so a scatter plot shows a projection" in long_page.find_element(By.TAG_NAME, "body").text
+        "A code has 4 dimensions, so a scatter plot shows a projection"
+        in long_page.find_element(By.TAG_NAME, "body").text
     )
     names = [f"epoch-{kind}-{model}" for kind in ("scatter", "samples", "traversals") for model in ("aae", "vae")]
     seen = {name: [] for name in names}

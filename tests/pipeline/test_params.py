@@ -164,7 +164,7 @@ def test_every_key_has_a_comment_or_a_comment_above():
         ("epochs: 100", r'"\e[31mepochs": 100', r"'\x1b[31mepochs': unknown key; allowed here: models"),
         ("std: 1.0", r'"\e[31mstd": 1.0', r"aae.prior.'\x1b[31mstd': unknown key; allowed here: kind, std"),
         ("epochs: 100", r'"epochs\n": 100', r"'epochs\n': unknown key (did you mean epochs?)"),
-        ("\nvae:", '\n"\\e[1mvae":', r"models: no section vae; there are: aae, aae_joint, \x1b[1mvae"),
+        ("\nvae:", '\n"\\e[1mvae":', r"models: no section vae; sections: aae, aae_joint, \x1b[1mvae"),
         ("epochs: 100", "null: {kind: aae}", "None: unknown key; allowed here: models"),
         ("path: data/raw", r'path: "data\0" #', r"data.path: must have no control characters; found '\x00' in it"),
         ("path: data/raw", r'path: "data\n" #', r"data.path: must have no control characters; found '\n' in it"),
