@@ -158,10 +158,11 @@ def test_leftovers_of_another_seed_change_nothing(shell):
     assert (shell.root / "results/curves/aae-1.csv").is_file()
     shell.run("git", "checkout", "-q", ".")
     shell.run("dvc", "checkout", "-q")
-    assert (shell.root / "results/curves/aae-1.csv").is_file(), "neither Git nor DVC removes it"
+    for folder in ("curves", "match"):  # whatever these two left of the other seed
+        shutil.copy(shell.root / f"results/{folder}/aae-0.csv", shell.root / f"results/{folder}/aae-1.csv")
     said = shell.run("python", "-m", "pipeline.repro")
     assert ran_stages(said) == {"device"}
-    assert "removed the results of aae-1, vae-1: params.yaml does not name them" in said
+    assert re.search(r"removed the results of aae-1.*: params.yaml does not name", said)
     assert is_as_committed(shell)
 
 
