@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.params import load_params
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -40,8 +42,26 @@ def test_hooks_are_tools_of_the_environment(hook):
     assert shutil.which(Path(tool).name)
 
 
-@pytest.mark.parametrize("page", [".github/workflows/ci.yml", "CONTRIBUTING.md", "docs/portability.md"])
+@pytest.mark.parametrize("page", ["README.md", ".github/workflows/ci.yml", "CONTRIBUTING.md", "docs/portability.md"])
 def test_the_targets_of_make_exist(page):
     named = re.findall(r"(?:^    |`|run: )g?make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE)
     assert named
     assert set(named) <= TARGETS
+
+
+def test_the_readme_changes_parameters_that_exist(tmp_path):
+    """Every `-S` of the README is a change that params.yaml accepts."""
+    changes = re.findall(r"-S '?([\w.]+)=([^\s'`]+)", (ROOT / "README.md").read_text())
+    assert len(changes) > 3
+    for key, value in changes:
+        content = load("params.yaml")
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        assert last in section
+        section[last] = YAML(typ="safe").load(value)
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML(typ="safe").dump(content, file)
+        if key != "aae.labels":  # which needs the prior that stands beside it
+            load_params(tmp_path / "params.yaml")

@@ -1,4 +1,4 @@
-"""Every code block of docs/use.md and docs/tour.ipynb runs, in order, on an untrained model of the default size."""
+"""The code of docs/use.md, docs/tour.ipynb and the README runs, in order, on untrained models of the default size."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from aae.command import main
 from aae.data import Dataset, save_dataset
@@ -37,6 +38,16 @@ def checkout(tmp_path_factory) -> Path:
     return folder
 
 
+def run(line: str, monkeypatch, capsys) -> None:
+    """Runs a command line of `aae`, which must write a file or print something."""
+    command, *arguments = shlex.split(line, comments=True)
+    assert command == "aae"
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    main()
+    output = next((arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--onnx")), None)
+    assert Path(output).stat().st_size if output else capsys.readouterr().out
+
+
 def test_the_page(checkout, monkeypatch, capsys):
     monkeypatch.chdir(checkout)
     names: dict = {}
@@ -46,12 +57,7 @@ def test_the_page(checkout, monkeypatch, capsys):
             continue
         assert language == "sh"
         for line in block.splitlines():
-            command, *arguments = shlex.split(line, comments=True)
-            assert command == "aae"
-            monkeypatch.setattr(sys, "argv", [command, *arguments])
-            main()
-            output = next((arguments[i + 1] for i, each in enumerate(arguments) if each in ("-o", "--onnx")), None)
-            assert Path(output).stat().st_size if output else capsys.readouterr().out
+            run(line, monkeypatch, capsys)
     assert np.array_equal(names["decoded"], names["same"])
     np.testing.assert_allclose(names["codes_of_pytorch"], names["codes"], atol=1e-5)
     np.testing.assert_allclose(names["decoded_by_onnx"], names["decoded"], atol=1e-5)
@@ -74,3 +80,19 @@ def test_the_notebook(checkout, monkeypatch):
     for cell in cells:
         exec(compile(cell, "docs/tour.ipynb", "exec"), names)
     assert os.listdir(checkout / "docs") == []
+
+
+def test_the_readme(checkout, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    images = np.load("data/prepared/test_images.npy")
+    Image.fromarray(images[0, ..., 0]).save("my-digit.png")
+    section = (ROOT / "README.md").read_text().partition("## Use the trained model\n")[2].partition("\n## ")[0]
+    code = [line.removeprefix("    ") for line in section.splitlines() if line.startswith("    ")]
+    commands = [line for line in code if line.startswith("aae ")]
+    assert len(commands) == 3
+    for line in commands:
+        run(line, monkeypatch, capsys)
+    names = {"images": images}
+    exec("\n".join(code[code.index("import aae") :]), names)
+    assert names["codes"].shape == (30, 2)
+    assert names["decoded"].shape == (30, 28, 28)
