@@ -46,7 +46,7 @@ def test_a_batch_larger_than_the_data(fresh):
     params = (fresh / "params.yaml").read_text().replace("batch_size: 4 ", "batch_size: 400 ")
     (fresh / "params.yaml").write_text(params)
     assert failure(train, "--model", "aae", "--seed", "0") == (
-        "error: results/device.json: cannot be read (No such file or directory); `dvc repro` makes it"
+        "error: results/device.json: cannot be read (No such file or directory); `dvc repro device` makes it again"
     )
     (fresh / "data/raw/mnist").mkdir(parents=True)
     device.main()
