@@ -20,11 +20,14 @@ def main() -> None:
     # These imports need the extension. If `make env` has not run, the check above says so in one line.
     from aae.device import choose_device, describe_device
     from pipeline.leftovers import remove_leftovers
+    from pipeline.memory import check_memory
     from pipeline.params import load_params
 
     params = load_params()
     if not Path(params.data.path).exists():
         raise InputError(f"{PARAMS}: data.path: no such file or folder: {params.data.path}")
+    for recipe in params.recipes:
+        check_memory(recipe, params.code_size)
     remove_leftovers(params)
     write_json(DEVICE, describe_device(choose_device(params.device, tell=print)))
 

@@ -23,6 +23,26 @@ REPORT = Path("report")
 DIST = Path("dist")  # the output of `make release`; not tracked
 
 
+MADE_BY = {
+    DEVICE: "device",
+    **dict.fromkeys((SNAPSHOTS, CODES, HISTORY, TIMING), "train"),
+    **dict.fromkeys((METRICS, CURVES, MATCH), "evaluate"),
+    FLOOR: "floor",
+    FIGURES: "render",
+    **dict.fromkeys((SUMMARY, TIMING_SUMMARY, SCORES), "summarize"),
+}
+
+
+def stage_of(path: Path) -> str:
+    """The stage that writes `path`, as `dvc repro` takes it, for example `evaluate@aae-0`."""
+    for place, stage in MADE_BY.items():
+        if place == path:
+            return stage
+        if place in path.parents:
+            return f"{stage}@{Path(path.relative_to(place).parts[0]).stem}"
+    return ""
+
+
 def run_name(model: str, seed: int) -> str:
     """The name of a run's folder or the stem of its files, for example `aae-0`."""
     return f"{model}-{seed}"

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aae.data import load_dataset
-from aae.errors import InputError
-from aae.models import Recipe
+from aae.models import Recipe, compared_with
 from aae.report import render_markdown, render_page
 from aae.results import Results, Run
 from aae.snapshots import list_snapshots
@@ -29,14 +28,18 @@ from pipeline.paths import (
     TIMING_SUMMARY,
     run_name,
 )
-from pipeline.tables import read, read_codes, read_csv, read_json
+from pipeline.tables import read, read_codes, read_csv, read_floor, read_json
+
+CHARTED = ("sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof")  # measures of codes
 
 
 def main() -> None:
     params = load_params()
     data = load_dataset(DATA)
     runs = [load_run(recipe, seed) for recipe in params.recipes for seed in params.seeds]
-    claims, time_claims = (read_json(path)["claims"] for path in (SUMMARY, TIMING_SUMMARY))
+    judged = [recipe.name for recipe in params.recipes if compared_with(recipe, params.recipes)]
+    claims = read_claims(SUMMARY, judged, ("match", "stability"))
+    time_claims = read_claims(TIMING_SUMMARY, judged, ("time",))
     results = Results(
         runs,
         code_size=params.code_size,
@@ -46,8 +49,8 @@ def main() -> None:
         manifold_size=params.render.manifold_size,
         manifold_range=params.render.manifold_range,
         parameters=listed(params),
-        floor={name: read_json(FLOOR / f"{name}.json") for name in params.models},
-        claims={name: claims[name] | time_claims[name] for name in claims},
+        floor={name: read_floor(FLOOR / f"{name}.json") for name in params.models},
+        claims={name: claims[name] | time_claims[name] for name in judged},
         commit=commit(),
         files=files(params.models, [run.name for run in runs]),
     )
@@ -74,13 +77,15 @@ def load_run(recipe: Recipe, seed: int) -> Run:
     run = run_name(recipe.name, seed)
     snapshots = list_snapshots(SNAPSHOTS / run)
     last = max(snapshots)
+    charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.kind.codes_kinds for measure in CHARTED]
+    nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.kind.codes_kinds]
     return Run(
         recipe,
         seed,
-        metrics=read_json(METRICS / f"{run}.json"),
-        curves=read_csv(CURVES / f"{run}.csv"),
-        match=read_csv(MATCH / f"{run}.csv"),
-        history=load_history(HISTORY / run),
+        metrics=read_json(METRICS / f"{run}.json", [*charted, *nats]),
+        curves=read_csv(CURVES / f"{run}.csv", ["epoch", *charted, *nats]),
+        match=read_csv(MATCH / f"{run}.csv", ["epoch", *charted]),
+        history=load_history(HISTORY / run, recipe),
         timing=read_json(TIMING / f"{run}.json"),
         codes=read_codes(CODES / f"{run}.npy"),
         snapshots=snapshots,
@@ -88,12 +93,17 @@ def load_run(recipe: Recipe, seed: int) -> Run:
     )
 
 
-def load_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """loss -> points (epoch, value), from DVCLive's files."""
-    paths = sorted(folder.glob("plots/metrics/*.tsv"))
-    if not paths:
-        raise InputError(f"{folder}: no history; `dvc repro` makes it")
-    return {path.stem: [(row["step"], row[path.stem]) for row in read_csv(path, "\t")] for path in paths}
+def read_claims(path: Path, models: list[str], claims: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The verdicts on `claims` about `models`, from one of the summaries."""
+    keys = [f"claims.{name}.{claim}.{part}" for name in models for claim in claims for part in ("verdict", "reasons")]
+    return read_json(path, ["claims", *keys])["claims"]
+
+
+def load_history(folder: Path, recipe: Recipe) -> dict[str, list[tuple[float, float]]]:
+    """loss -> (epoch, value) from DVCLive's files, of the losses that the charts show."""
+    losses = [loss for each in recipe.kind.loss_charts for loss in each.lines]
+    tables = {loss: read_csv(folder / f"plots/metrics/{loss}.tsv", ("step", loss), "\t") for loss in losses}
+    return {loss: [(row["step"], row[loss]) for row in rows] for loss, rows in tables.items()}
 
 
 def commit() -> str:

@@ -7,12 +7,15 @@ there are cores; DVC's locks permit this. The floor does not depend on a run and
 """
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -25,6 +28,7 @@ from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import run_name
 
+LOCK = Path(".dvc/tmp/repro.lock")  # held by a process of this program while it works
 DVC = (sys.executable, "-m", "dvc")
 OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # all stages except `device`
 interrupted = Event()
@@ -36,6 +40,25 @@ def main() -> None:
     jobs = parser.parse_args().jobs
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: must be at least 1; found {jobs}")
+    with alone():
+        make_all(jobs)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Raises InputError if another process of this program is at work in this folder; the system frees a dead one's
+    lock."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with open(LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another `make repro` is at work in this folder; wait until it is done") from None
+        yield
+
+
+def make_all(jobs: int | None) -> None:
+    """All stages, the runs `jobs` at a time."""
     params = load_params()
     # Ctrl-C also reaches the running processes. Trainings then write a checkpoint and one line. Nothing else starts.
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())

@@ -23,7 +23,7 @@ from pipeline.paths import (
     TIMING_SUMMARY,
     run_name,
 )
-from pipeline.tables import read_csv, read_json, write_csv, write_json
+from pipeline.tables import read_csv, read_floor, read_json, write_csv, write_json
 
 PLOTTED_MATCH = ["sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof", "empty_cells", "ks_max"]
 PLOTTED_CURVES = {
@@ -47,8 +47,8 @@ def main() -> None:
     data, level = load_dataset(DATA), params.evaluation.match_level
     recipes = {recipe.name: recipe for recipe in params.recipes}
     runs = {name: [load_run(recipe, seed) for seed in params.seeds] for name, recipe in recipes.items()}
-    floor = {name: read_json(FLOOR / f"{name}.json")["codes"] for name in recipes}
-    timing = {name: [read_json(TIMING / f"{run_name(name, seed)}.json") for seed in params.seeds] for name in recipes}
+    floor = {name: read_floor(FLOOR / f"{name}.json")["codes"] for name in recipes}
+    timing = {name: [load_timing(name, seed) for seed in params.seeds] for name in recipes}
     sizes = params.batch_size, params.code_size
     flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
     seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
@@ -91,13 +91,22 @@ def scores(summary: dict[str, Any]) -> dict[str, float]:
 def load_run(recipe: Recipe, seed: int) -> RunResult:
     """The measures of the run of `recipe` with `seed`."""
     run = run_name(recipe.name, seed)
-    match, curves = read_csv(MATCH / f"{run}.csv"), read_csv(CURVES / f"{run}.csv")
+    kinds = recipe.kind.codes_kinds
+    measures = [f"codes{kind.suffix}.{measure}" for kind in kinds for measure in PLOTTED_MATCH]
+    nats = [f"reconstruction{kind.suffix}.nats" for kind in kinds]
+    match = read_csv(MATCH / f"{run}.csv", ["epoch", *measures])
+    curves = read_csv(CURVES / f"{run}.csv", ["epoch", *measures, *nats])
     if match[-1]["epoch"] != curves[-1]["epoch"]:
         raise InputError(
-            f"{MATCH / f'{run}.csv'}: ends with epoch {match[-1]['epoch']:g}, the snapshots with "
-            f"{curves[-1]['epoch']:g}; `dvc repro` makes both"
+            f"{MATCH / f'{run}.csv'}: ends with epoch {match[-1]['epoch']:g}, {CURVES / f'{run}.csv'} with "
+            f"{curves[-1]['epoch']:g}; `dvc repro evaluate@{run}` makes both again"
         )
     return RunResult(recipe, seed, match, curves)
+
+
+def load_timing(model: str, seed: int) -> dict[str, Any]:
+    """What stage `train` timed of a run."""
+    return read_json(TIMING / f"{run_name(model, seed)}.json", ["seconds", "seconds_per_epoch"])
 
 
 def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: int) -> int:

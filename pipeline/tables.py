@@ -2,13 +2,15 @@
 
 import csv
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aae.errors import InputError
+from pipeline.paths import stage_of
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
@@ -36,16 +38,63 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rounded(list(rows)))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The mapping in a file that `write_json` or `write_record` wrote."""
-    content = json.loads(read(path))
-    return content[0] if isinstance(content, list) else content
+def read_json(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """The mapping in the file, or in the array that `write_record` wrote.
+
+    Raises InputError for a file that is damaged or lacks one of the dotted `keys`.
+    """
+    written = read(path)
+    try:
+        content = json.loads(written.decode())
+    except (ValueError, RecursionError) as error:  # of the text or of its bytes
+        raise damaged(path, str(error) or "nested too deeply") from None
+    if isinstance(content, list) and len(content) == 1:
+        (content,) = content
+    if not isinstance(content, dict):
+        raise damaged(path, "holds no mapping")
+    for key in keys:
+        place: Any = content
+        for part in key.split("."):
+            if not isinstance(place, dict) or place.get(part) is None:
+                raise damaged(path, f"no {key} in it")
+            place = place[part]
+    return content
 
 
-def read_csv(path: Path, delimiter: str = ",") -> list[dict[str, Any]]:
-    """The rows of a table of numbers. An empty cell becomes None."""
-    rows = csv.DictReader(read(path).decode().splitlines(), delimiter=delimiter)
-    return [{key: float(value) if value else None for key, value in row.items()} for row in rows]
+def read_csv(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[dict[str, Any]]:
+    """The rows of a table of numbers, at least one; an empty cell is None.
+
+    Raises InputError for a file that is damaged or lacks a finite number in one of the `columns`.
+    """
+    written = read(path)
+    try:
+        text = written.decode()
+        if not text.endswith("\n"):
+            raise ValueError("its end is missing")
+        header, *rows = csv.reader(text.splitlines(), delimiter=delimiter)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError("rows of different lengths")
+        table = [dict(zip(header, (float(cell) if cell else None for cell in row), strict=True)) for row in rows]
+    except (ValueError, csv.Error) as error:  # of the bytes or the numbers, too
+        raise damaged(path, str(error)) from None
+    for column in columns:
+        if column not in header or not table:
+            raise damaged(path, f"no column {column} with numbers in it")
+        for row in table:
+            value = row[column]
+            if value is None or not math.isfinite(value):
+                raise damaged(path, f"no number in column {column}")
+    return table
+
+
+def read_floor(path: Path) -> dict[str, Any]:
+    """What stage `floor` wrote, with mean, low and high of every measure; raises InputError for a damaged file."""
+    floor = read_json(path, ["codes.sliced_wasserstein", "train.codes"])
+    for part in (floor["codes"], floor["train"]["codes"]):
+        for measure, level in part.items():
+            if not isinstance(level, dict) or set(level) != {"mean", "low", "high"}:
+                raise damaged(path, f"{measure} has no mean, low and high")
+    return floor
 
 
 def read_codes(path: Path) -> np.ndarray:
@@ -53,14 +102,20 @@ def read_codes(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); `dvc repro` makes it") from None
+        raise damaged(path, f"cannot be read ({error})") from None
 
 
 def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); `dvc repro` makes it") from None
+        raise damaged(path, f"cannot be read ({error.strerror})") from None
+
+
+def damaged(path: Path, what: str) -> InputError:
+    """The error of a file that is not what its stage wrote, with the command that makes it again."""
+    command = f"dvc repro {stage_of(path)}".rstrip()
+    return InputError(f"{path}: {' '.join(what.split())}; `{command}` makes it again")
 
 
 def rounded(value: Any) -> Any:

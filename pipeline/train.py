@@ -26,6 +26,7 @@ from aae.snapshots import Metadata, list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
 from pipeline.extension import check_extension
+from pipeline.memory import check_memory
 from pipeline.params import Params, load_params
 from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
@@ -48,6 +49,7 @@ def main() -> None:
     images = len(dataset.train_images)
     if images < params.batch_size:
         raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")
+    check_memory(recipe, params.code_size, dataset.pixels)
     iterations = images // params.batch_size
     trainer = build_trainer(recipe, seed, params, dataset, device, params.epochs * iterations)
     scratch = scratch_folder(recipe.name, seed, params, dataset, device)

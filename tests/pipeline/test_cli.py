@@ -1,5 +1,7 @@
 """Mistakes that every stage reports in one line and with exit status 1."""
 
+import re
+
 import pytest
 import torch
 
@@ -44,13 +46,26 @@ def test_a_batch_larger_than_the_data(fresh):
     params = (fresh / "params.yaml").read_text().replace("batch_size: 4 ", "batch_size: 400 ")
     (fresh / "params.yaml").write_text(params)
     assert failure(train, "--model", "aae", "--seed", "0") == (
-        "error: results/device.json: cannot be read (No such file or directory); `dvc repro` makes it"
+        "error: results/device.json: cannot be read (No such file or directory); `dvc repro device` makes it again"
     )
     (fresh / "data/raw/mnist").mkdir(parents=True)
     device.main()
     assert failure(train, "--model", "aae", "--seed", "0") == (
         "error: batch_size: 400 is more than the 20 training images"
     )
+
+
+def test_widths_that_no_memory_holds(fresh):
+    """The first stage finds what layers between hidden ones need, a training what those at the images need, too."""
+    text = (fresh / "params.yaml").read_text()
+    (fresh / "data/raw/mnist").mkdir(parents=True)
+    device.main()
+    memory = r"GiB to train; all of this machine's memory is [\d,.]+ GiB; allowed: smaller widths"
+    (fresh / "params.yaml").write_text(text.replace("encoder_widths: [8]", "encoder_widths: [10000000, 10000000]", 1))
+    assert re.fullmatch(rf"error: aae\.encoder_widths: needs 1,490,116\.\d {memory}", failure(device))
+    (fresh / "params.yaml").write_text(text.replace("decoder_widths: [8]", "decoder_widths: [2147483647]", 1))
+    line = failure(train, "--model", "aae", "--seed", "0")
+    assert re.fullmatch(rf"error: aae\.decoder_widths: needs 576\.0 {memory}", line)
 
 
 def test_a_model_that_is_not_trained(workspace):

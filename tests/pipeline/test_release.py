@@ -35,6 +35,6 @@ def test_the_archive_has_the_last_snapshots_and_their_checksums(workspace, capsy
 
 def test_without_results_it_says_what_is_missing(fresh):
     assert failure(release) == (
-        "error: results/scores.json: cannot be read (No such file or directory); `dvc repro` makes it"
+        "error: results/scores.json: cannot be read (No such file or directory); `dvc repro summarize` makes it again"
     )
     assert not Path("dist").exists()

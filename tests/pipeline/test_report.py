@@ -119,7 +119,7 @@ def test_missing_results_are_named(workspace, missing):
     before = Path("report/index.html").read_bytes()
     path.rename(aside)
     try:
-        assert f"error: {missing}: " in failure(report)
+        assert f"error: {missing}" in failure(report)
     finally:
         aside.rename(path)
     assert Path("report/index.html").read_bytes() == before

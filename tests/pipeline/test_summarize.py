@@ -125,6 +125,7 @@ def test_codes_of_another_training_are_refused(workspace):
     content = path.read_text()
     path.write_text("".join(content.splitlines(keepends=True)[:-1]))
     assert failure(summarize) == (
-        "error: results/match/aae-0.csv: ends with epoch 3, the snapshots with 4; `dvc repro` makes both"
+        "error: results/match/aae-0.csv: ends with epoch 3, results/curves/aae-0.csv with 4; "
+        "`dvc repro evaluate@aae-0` makes both again"
     )
     path.write_text(content)
