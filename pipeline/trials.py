@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
+from aae.summary import flatten
 from pipeline.cli import run_stage
 from pipeline.extension import check_extension
 from pipeline.paths import METRICS, run_name
@@ -31,14 +32,14 @@ DVC = (sys.executable, "-m", "dvc")
 MODEL = "aae_joint"
 TRIALS, TABLE, FIGURE = Path("docs/trials.yaml"), Path("docs/trials.csv"), Path("docs/trials.png")
 COLUMNS = {
-    "train_sliced_wasserstein": ("train", "codes", "sliced_wasserstein"),
-    "train_chi2_per_dof": ("train", "codes", "chi2_per_dof"),
-    "train_empty_cells": ("train", "codes", "empty_cells"),
-    "test_sliced_wasserstein": ("codes", "sliced_wasserstein"),
-    "test_chi2_per_dof": ("codes", "chi2_per_dof"),
-    "last_third_max": ("last_third", "codes", "sliced_wasserstein", "max"),
-    "nats": ("reconstruction", "nats"),
-    "knn_accuracy": ("labels", "knn_accuracy"),
+    "train_sliced_wasserstein": "train.codes.sliced_wasserstein",
+    "train_chi2_per_dof": "train.codes.chi2_per_dof",
+    "train_empty_cells": "train.codes.empty_cells",
+    "test_sliced_wasserstein": "codes.sliced_wasserstein",
+    "test_chi2_per_dof": "codes.chi2_per_dof",
+    "last_third_max": "last_third.codes.sliced_wasserstein.max",
+    "nats": "reconstruction.nats",
+    "knn_accuracy": "labels.knn_accuracy",
 }
 
 
@@ -79,13 +80,8 @@ def row_of(trial: str, seed: int) -> dict[str, Any]:
         failed = f"missing in the experiment {trial}, which failed (`dvc queue logs {trial}`)"
         raise InputError(f"{path}: {failed}") from None
     (metrics,) = json.loads(content)  # an array, as `write_record` writes it
-    row: dict[str, Any] = {"trial": trial, "seed": seed}
-    for column, keys in COLUMNS.items():
-        value = metrics
-        for key in keys:
-            value = value[key]
-        row[column] = value
-    return row
+    flat = flatten(metrics)
+    return {"trial": trial, "seed": seed} | {column: flat[name] for column, name in COLUMNS.items()}
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
