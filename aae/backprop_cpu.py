@@ -17,7 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aae.pass_checks import addresses_of, check_gradient, check_minibatch, check_rows, check_update, linears_of
+from aae.op_checks import check_plain
+from aae.pass_checks import (
+    addresses_of,
+    check_count,
+    check_gradient,
+    check_minibatch,
+    check_rows,
+    check_update,
+    linears_of,
+)
 
 CPU = torch.device("cpu")
 HUGE_PAGE = 2 << 20  # bytes
@@ -74,12 +83,19 @@ class Perceptron:
 
 
 class Pass:
-    """A minibatch of `rows` rows on its way through a perceptron and back, in buffers that are allocated once."""
+    """A minibatch of `rows` rows on its way through a perceptron and back, in buffers that are allocated once.
+
+    Raises TypeError or ValueError unless `rows` is an int above 0 and the memory holds the buffers.
+    """
 
     def __init__(self, perceptron: Perceptron, rows: int):
         self.perceptron, self.rows = perceptron, rows
         layers = len(perceptron.linears)
-        memory = zeros([(rows, size) for size in (*perceptron.sizes[1:], *perceptron.sizes[:-1])])
+        check_count("rows", rows)
+        try:
+            memory = zeros([(rows, size) for size in (*perceptron.sizes[1:], *perceptron.sizes[:-1])])
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"rows must be a number of rows that fit in memory, got {rows}") from error
         self.outputs, self.grad_inputs = memory[:layers], memory[layers:]  # of each layer
         addresses = ([tensor.data_ptr() for tensor in tensors] for tensors in (self.outputs, self.grad_inputs))
         self.native = aae_native.Pass(perceptron.native, rows, *addresses)
@@ -117,6 +133,9 @@ def forward(network: nn.Sequential, x: Tensor, sparse_inputs: bool = False) -> T
     network does not change. With `sparse_inputs`, inputs that are mostly 0, as images are, take less than half the
     time.
     """
+    check_plain("x", x, torch.float32)
+    if x.dim() != 2:
+        raise ValueError(f"x must have the shape [n, inputs], got {list(x.shape)}")
     perceptron = Perceptron(copy.deepcopy(network), sparse_inputs)
     # A few rows at a time: the hidden layers of all rows would fill the memory.
     return torch.cat([Pass(perceptron, len(part)).forward(part) for part in x.contiguous().split(10_000)])
@@ -176,7 +195,7 @@ def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[
     `targets` is float32 [n, outputs] or one number for all. The loss is the sum over all elements, divided by `count`.
     The gradient overwrites the logits. Raises TypeError or ValueError for other arrays.
     """
-    check_rows("logits", logits, logits.shape[-1], CPU)
+    check_rows("logits", logits, None, CPU)
     if isinstance(targets, float):
         address, target = 0, targets
     else:
@@ -218,7 +237,8 @@ def kl_to_normal(posterior: Tensor, noise: Tensor, grad_codes: Tensor, std: floa
 
 def check_posterior(posterior: Tensor, *codes: Tensor) -> None:
     """Raises TypeError or ValueError unless `codes` are [n, code_size] each and `posterior` is [n, 2 code_size]."""
-    check_rows("posterior", posterior, 2 * codes[0].shape[-1], CPU)
+    check_rows("noise and grad_codes", codes[0], None, CPU)
+    check_rows("posterior", posterior, 2 * codes[0].shape[1], CPU)
     for tensor in codes:
         check_rows("noise and grad_codes", tensor, posterior.shape[1] // 2, CPU)
         if len(tensor) != len(posterior):

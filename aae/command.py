@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from aae.errors import InputError, told_in_one_line
+from aae.extension import load_extension
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,12 +46,8 @@ def main() -> None:
     """The console command: reads the process's arguments; bad input ends it with one line and exit status 1."""
     with told_in_one_line():
         arguments = parser().parse_args(with_negative_codes(sys.argv[1:]))
-        try:
-            arguments.run(arguments)
-        except ModuleNotFoundError as error:
-            if error.name != "aae_native":
-                raise
-            raise InputError(f"the native extension is missing ({error}); install aae, or run `make env`") from None
+        load_extension()
+        arguments.run(arguments)
 
 
 class Parser(argparse.ArgumentParser):

@@ -18,7 +18,9 @@ class Diverged(InputError):
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Ends the process with one line and exit status 1 on bad input, a file system error or Ctrl-C."""
+    """Ends the process with one line and exit status 1 on bad input, a file system error, too few threads or
+    Ctrl-C.
+    """
     try:
         yield
     except InputError as error:
@@ -27,5 +29,9 @@ def told_in_one_line() -> Iterator[None]:
         if error.filename is None:
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
+    except RuntimeError as error:
+        if str(error) != "can't start new thread":  # Python's words
+            raise
+        sys.exit("error: the system refuses to start more threads; lower OMP_NUM_THREADS, or raise its limits")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")

@@ -33,7 +33,16 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from aae.errors import InputError
-from aae.op_checks import check_draw, check_labels, check_pair, check_prior, check_range, check_rows, check_tensor
+from aae.op_checks import (
+    allocation_error,
+    check_draw,
+    check_labels,
+    check_pair,
+    check_prior,
+    check_range,
+    check_rows,
+    check_tensor,
+)
 from aae.priors import Prior
 
 
@@ -114,7 +123,10 @@ def sample_prior(
     check_prior(op, prior)
     check_rows(op, n, offset, prior.dim)
     if out is None:
-        samples = torch.empty(n, prior.dim, dtype=torch.float32, device=device or "cpu")
+        try:
+            samples = torch.empty(n, prior.dim, dtype=torch.float32, device="cpu" if device is None else device)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise allocation_error(op, "n", n, error, device) from error
     else:
         samples = out
         if device is not None:
@@ -203,7 +215,10 @@ def assemble_discriminator_batch(
         check_labels(op, prior, labels, n, codes.device)
     rows, width = n + n_prior, prior.dim if labels is None else prior.dim + prior.classes
     if out is None:
-        batch, targets = codes.new_empty(rows, width), codes.new_empty(rows, 1)
+        try:
+            batch, targets = codes.new_empty(rows, width), codes.new_empty(rows, 1)
+        except (RuntimeError, TypeError) as error:
+            raise allocation_error(op, "n_prior", n_prior, error) from error
     else:
         batch, targets = check_pair(op, out)
         check_tensor(op, "out[0]", batch, torch.float32, (rows, width), codes.device)
@@ -287,8 +302,11 @@ def draw_minibatch(
     check_rows(op, n, offset)
     pixels = images.shape[1]
     if out is None:
-        drawn = images.new_empty(n, pixels, dtype=torch.float32)
-        indices = images.new_empty(n, dtype=torch.int64)
+        try:
+            drawn = images.new_empty(n, pixels, dtype=torch.float32)
+            indices = images.new_empty(n, dtype=torch.int64)
+        except (RuntimeError, TypeError) as error:
+            raise allocation_error(op, "n", n, error) from error
     else:
         drawn, indices = check_pair(op, out)
         check_tensor(op, "out[0]", drawn, torch.float32, (n, pixels), images.device)

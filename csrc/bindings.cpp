@@ -129,9 +129,12 @@ void normal_from_words(uintptr_t words, uintptr_t out, int64_t pairs, float std)
   aae::normal_from_words_cpu(at<uint32_t>(words), at<float>(out), pairs, std);
 }
 
-void set_threads(int n) {
-  if (n < 1) throw std::invalid_argument("set_threads: n must be at least 1, got " + std::to_string(n));
-  aae::set_threads(n);
+void set_threads(int64_t n) {
+  if (n < 1 || n > aae::kMostThreads)
+    throw std::invalid_argument("set_threads: n must be from 1 to " + std::to_string(aae::kMostThreads) + ", got " +
+                                std::to_string(n));
+  const py::gil_scoped_release release;  // a loop that another thread runs must end first
+  aae::set_threads(static_cast<int>(n));
 }
 
 py::dict build_info() {

@@ -26,8 +26,12 @@ inline bool overlap(const Array& a, const Array& b) {
   return a.bytes > 0 && b.bytes > 0 && a.begin < b.begin + b.bytes && b.begin < a.begin + a.bytes;
 }
 
-// Throws if one of the first `written` arrays overlaps any other array.
+// Throws if an array has no memory, as the view of a storage that was freed, or if one of the first `written` arrays
+// overlaps any other array.
 inline void check_disjoint(const char* op, size_t written, std::initializer_list<Array> arrays) {
+  for (const Array& array : arrays)
+    if (array.bytes > 0 && array.begin == 0)
+      throw std::invalid_argument(std::string(op) + ": " + array.name + " has no memory");
   for (const Array* a = arrays.begin(); a != arrays.begin() + written; ++a)
     for (const Array* b = a + 1; b != arrays.end(); ++b)
       if (overlap(*a, *b))

@@ -38,7 +38,7 @@ aae::DiscriminatorBatchItems assemble_discriminator_batch(const aae::Prior& prio
                                                           int64_t n_prior, uint64_t seed, uint64_t step,
                                                           uintptr_t late_step, uint32_t stream, int64_t offset) {
   aae::check_discriminator_batch_arrays(prior, codes, labels, batch, targets, n_codes, n_prior);
-  const aae::PriorItems drawn = sample_prior(prior, 0, 0, n_prior, seed, step, late_step, stream, offset);
+  const aae::PriorItems drawn{prior, nullptr, nullptr, n_prior, late_draw(seed, step, late_step, stream), offset};
   return {at<float>(codes), at<int64_t>(labels), n_codes, drawn, at<float>(batch), at<float>(targets)};
 }
 

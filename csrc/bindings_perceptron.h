@@ -4,6 +4,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,12 @@ namespace perceptron {
 namespace py = pybind11;
 
 float* at(uintptr_t address) { return aae::at<float>(address); }
+
+// The address of an array that is never empty.
+float* memory_of(const char* name, uintptr_t address) {
+  if (address == 0) throw std::invalid_argument(std::string(name) + " has no memory");
+  return at(address);
+}
 
 std::vector<float*> at(const std::vector<uintptr_t>& addresses) {
   std::vector<float*> pointers;
@@ -47,11 +55,11 @@ inline void bind(py::module_& m) {
            }),
            "perceptron"_a, "rows"_a, "outputs"_a, "grad_inputs"_a, py::keep_alive<1, 2>())
       .def(
-          "forward", [](Pass& self, uintptr_t x) { self.forward(at(x)); }, "x"_a, release)
+          "forward", [](Pass& self, uintptr_t x) { self.forward(memory_of("x", x)); }, "x"_a, release)
       .def(
           "backward",
           [](Pass& self, uintptr_t grad_outputs, int64_t n, bool grad_inputs) {
-            self.backward(at(grad_outputs), n, grad_inputs);
+            self.backward(memory_of("grad_outputs", grad_outputs), n, grad_inputs);
           },
           "grad_outputs"_a, "n"_a, "grad_inputs"_a, release);
 
@@ -84,21 +92,21 @@ inline void bind(py::module_& m) {
   m.def(
       "cross_entropy",
       [](uintptr_t logits, uintptr_t targets, float target, int64_t n, int64_t outputs, float scale) {
-        return aae::cross_entropy(at(logits), at(targets), target, n, outputs, scale);
+        return aae::cross_entropy(memory_of("logits", logits), at(targets), target, n, outputs, scale);
       },
       "logits"_a, "targets"_a, "target"_a, "n"_a, "outputs"_a, "scale"_a, release);
   m.def(
       "sample_posterior",
       [](uintptr_t posterior, uintptr_t noise, uintptr_t codes, int64_t n, int64_t size) {
-        aae::sample_posterior(at(posterior), at(noise), at(codes), n, size);
+        aae::sample_posterior(memory_of("posterior", posterior), memory_of("noise", noise), at(codes), n, size);
       },
       "posterior"_a, "noise"_a, "codes"_a, "n"_a, "size"_a);
   m.def(
       "posterior_gradient",
       [](uintptr_t posterior, uintptr_t noise, uintptr_t grad_codes, double prior_std, uintptr_t kl,
          uintptr_t grad_posterior, int64_t n, int64_t size) {
-        aae::posterior_gradient(at(posterior), at(noise), at(grad_codes), prior_std, at(kl), at(grad_posterior), n,
-                                size);
+        aae::posterior_gradient(memory_of("posterior", posterior), memory_of("noise", noise),
+                                memory_of("grad_codes", grad_codes), prior_std, at(kl), at(grad_posterior), n, size);
       },
       "posterior"_a, "noise"_a, "grad_codes"_a, "prior_std"_a, "kl"_a, "grad_posterior"_a, "n"_a, "size"_a);
 }

@@ -6,11 +6,12 @@ reports a mistake in `params.yaml` before any other stage runs or is skipped. It
 `params.yaml` does not name.
 """
 
+from pipeline.extension import check_extension
+
 from pathlib import Path
 
 from aae.errors import InputError
 from pipeline.cli import run_stage
-from pipeline.extension import check_extension
 from pipeline.paths import DEVICE, PARAMS
 from pipeline.tables import write_json
 

@@ -1,5 +1,7 @@
 """Stage `evaluate`: the metrics of one run, all of them for each snapshot and the match for every epoch."""
 
+from pipeline.extension import check_extension
+
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from aae.snapshots import list_snapshots, load_snapshot
 from aae.summary import flatten, last_third
 from aae.targets import Target, build_target, training_sample
 from pipeline.cli import run_arguments, run_stage
-from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
 from pipeline.tables import read_codes, write_csv, write_record

@@ -1,5 +1,7 @@
 """Stage `floor`: the measures of prior samples in place of a model's codes, as many as there are images."""
 
+from pipeline.extension import check_extension
+
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +9,6 @@ from aae.data import load_dataset
 from aae.floor import floor_metrics, train_floor_metrics
 from aae.targets import build_target
 from pipeline.cli import model_argument, run_stage
-from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FLOOR
 from pipeline.tables import write_record

@@ -4,11 +4,12 @@ It may be the first command in a fresh checkout, so it reports a missing native 
 imports modules that need the extension only after the check.
 """
 
+from pipeline.extension import check_extension
+
 from pathlib import Path
 
 from aae.data import save_dataset
 from pipeline.cli import run_stage
-from pipeline.extension import check_extension
 from pipeline.paths import DATA
 
 

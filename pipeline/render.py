@@ -1,5 +1,7 @@
 """Stage `render`: two pictures per snapshot of one run, and an animation of all of them."""
 
+from pipeline.extension import check_extension
+
 import numpy as np
 import torch
 
@@ -13,7 +15,6 @@ from aae.priors import NormalPrior, Prior
 from aae.snapshots import list_snapshots, load_snapshot
 from aae.targets import PICTURE
 from pipeline.cli import run_arguments, run_stage
-from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import DATA, FIGURES, SNAPSHOTS, run_name
 

@@ -1,5 +1,7 @@
 """Stage `report`: one page with the results of all runs, and its twin in Markdown."""
 
+from pipeline.extension import check_extension
+
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +37,7 @@ CHARTED = ("sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof")  
 
 def main() -> None:
     params = load_params()
+    check_extension()
     data = load_dataset(DATA)
     runs = [load_run(recipe, seed) for recipe in params.recipes for seed in params.seeds]
     judged = [recipe.name for recipe in params.recipes if compared_with(recipe, params.recipes)]

@@ -6,6 +6,8 @@ there are cores; DVC's locks permit this. The floor does not depend on a run and
 `dvc repro` computes the rest.
 """
 
+from pipeline.extension import check_extension
+
 import argparse
 import fcntl
 import os
@@ -24,7 +26,6 @@ from threading import Event, Lock
 from aae.errors import InputError
 from aae.files import write_whole
 from pipeline.cli import run_stage
-from pipeline.extension import check_extension
 from pipeline.params import load_params
 from pipeline.paths import run_name
 
@@ -59,13 +60,13 @@ def alone() -> Iterator[None]:
 
 def make_all(jobs: int | None) -> None:
     """All stages, the runs `jobs` at a time."""
+    check_extension()  # before DVC, which would add lines of its own
     params = load_params()
     # Ctrl-C also reaches the running processes. Trainings then write a checkpoint and one line. Nothing else starts.
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     repro("device")  # always runs; afterwards the status of the others shows whether they need to run
     if subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
         repro("prepare")
-        check_extension()
         from aae_native import available_cores
 
         cores = available_cores()

@@ -1,5 +1,7 @@
 """Stage `summarize`: a summary of all runs, the verdicts on the post's claims, scores, and tables for `dvc plots`."""
 
+from pipeline.extension import check_extension
+
 from typing import Any
 
 import torch
@@ -44,6 +46,7 @@ SCORED = {
 
 def main() -> None:
     params = load_params()
+    check_extension()
     data, level = load_dataset(DATA), params.evaluation.match_level
     recipes = {recipe.name: recipe for recipe in params.recipes}
     runs = {name: [load_run(recipe, seed) for seed in params.seeds] for name, recipe in recipes.items()}

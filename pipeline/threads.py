@@ -6,11 +6,23 @@ from pathlib import Path
 
 import aae_native
 
+from aae.errors import InputError
+from pipeline.paths import PARAMS
+
 THREADS_FILE = "AAE_THREADS_FILE"  # environment variable: path of a file with the present share, a number of threads
+
+
+def set_threads(count: int) -> None:
+    """Starts the threads that `threads` in params.yaml asks for; raises InputError if the system refuses so many."""
+    try:
+        aae_native.set_threads(count)
+    except RuntimeError as error:
+        raise InputError(f"{PARAMS}: {str(error).replace('set_threads', 'threads')}") from error
 
 
 def take_share() -> None:
     """Sets the number of threads to the present share of the cores, which grows when other runs are done."""
     if path := os.environ.get(THREADS_FILE):
-        with contextlib.suppress(OSError):  # the process that wrote it has ended
+        # The process that wrote it has ended, or the system refuses more threads than there are.
+        with contextlib.suppress(OSError, RuntimeError):
             aae_native.set_threads(int(Path(path).read_text()))

@@ -1,5 +1,7 @@
 """Stage `train`: trains one run (a model and a seed); writes snapshots, history and timing."""
 
+from pipeline.extension import check_extension
+
 import contextlib
 import io
 import shutil
@@ -25,13 +27,12 @@ from aae.models import Recipe, build_model, kind_name, to_inputs
 from aae.snapshots import Metadata, list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
-from pipeline.extension import check_extension
 from pipeline.memory import check_memory
 from pipeline.params import Params, load_params
 from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
 from pipeline.resume import Interruption, scratch_folder
 from pipeline.tables import read_json, write_record
-from pipeline.threads import take_share
+from pipeline.threads import set_threads, take_share
 
 TIMED_EPOCHS = 5  # at least so many epochs keep the first number of threads, so that times of models compare
 
@@ -43,7 +44,7 @@ def main() -> None:
     device = chosen_device()
     set_products(params, device)
     if params.threads != "auto":
-        aae_native.set_threads(params.threads)
+        set_threads(params.threads)
     torch.set_num_threads(1)  # more would take cores from the native passes, which do nearly all the work
     dataset = load_dataset(DATA)
     images = len(dataset.train_images)

@@ -18,13 +18,14 @@ from dvc.exceptions import FileMissingError, PathMissingError
 from dvc.scm import RevError
 
 matplotlib.use("agg")
+from pipeline.extension import check_extension
+
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
 from aae.summary import flatten
 from pipeline.cli import run_stage
-from pipeline.extension import check_extension
 from pipeline.paths import METRICS, run_name
 from pipeline.tables import write_csv
 

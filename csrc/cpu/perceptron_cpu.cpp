@@ -117,9 +117,10 @@ void Adam::update(const std::vector<const Pass*>& passes, double learning_rate) 
   // All layers run in one parallel loop, because waking threads costs microseconds. Each thread updates separate rows
   // of the weight. If threads shared rows, each would prefetch what another is about to write.
   const PerceptronLoops& loops = perceptron_loops();
-  parallel_for(threads(), [&](int64_t part) {
+  const int64_t parts = threads();
+  parallel_for(parts, [&](int64_t part) {
     for (size_t i = layers.size(); i-- > 0;)
-      do_part(By::rows, layers[i].inputs, layers[i].outputs, part, [&](Range inputs, Range outputs) {
+      do_part(By::rows, layers[i].inputs, layers[i].outputs, part, parts, [&](Range inputs, Range outputs) {
         const Linear& layer = layers[i];
         if (layer.inputs <= kFew) return loops.update_few_inputs(layer, rows[i], moments_[i], step, outputs);
         const bool sparse = i == 0 && perceptron_.sparse_inputs, sorted = i > 0 && layer.outputs > kFew;

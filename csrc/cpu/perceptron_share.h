@@ -43,12 +43,13 @@ inline Range cut(int64_t size, int64_t unit, int64_t part, int64_t parts) {
   return {std::min(size, units * part / parts * unit), std::min(size, units * (part + 1) / parts * unit)};
 }
 
-// Runs loop(rows, columns) on part number `part` of [0, rows) x [0, columns). The threads divide the rows or the
-// columns, as `by` says. If there are too few, they divide the other of the two.
+// Runs loop(rows, columns) on part number `part` of `parts` parts of [0, rows) x [0, columns). The threads divide the
+// rows or the columns, as `by` says. If there are too few, they divide the other of the two. `parts` is the same for
+// all parts of a loop, although another Python thread may change threads() meanwhile.
 template <class Loop>
-void do_part(By by, int64_t rows, int64_t columns, int64_t part, const Loop& loop) {
+void do_part(By by, int64_t rows, int64_t columns, int64_t part, int64_t parts, const Loop& loop) {
   constexpr int64_t kRows = 16;
-  const int64_t parts = threads(), width = perceptron_loops().width;
+  const int64_t width = perceptron_loops().width;
   const bool few_rows = rows < 2 * parts * kRows, few_columns = columns < 2 * parts * width;
   const bool by_rows = few_columns || (by == By::rows && !few_rows);
   const FlushDenormals flush;
@@ -59,7 +60,8 @@ void do_part(By by, int64_t rows, int64_t columns, int64_t part, const Loop& loo
 
 template <class Loop>
 void share(By by, int64_t rows, int64_t columns, const Loop& loop) {
-  parallel_for(threads(), [&](int64_t part) { do_part(by, rows, columns, part, loop); });
+  const int64_t parts = threads();
+  parallel_for(parts, [&](int64_t part) { do_part(by, rows, columns, part, parts, loop); });
 }
 
 }  // namespace aae

@@ -3,11 +3,15 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
-#include <system_error>
+#include <sstream>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -27,11 +31,19 @@ void pause_core() {
 // Long enough to bridge the gap between two kernels of a training step, short enough to free the core for others.
 constexpr int kSpins = 10000;
 
-// OMP_NUM_THREADS, which PyTorch and most other libraries also obey, or else one thread per core that this process may
-// use.
-int default_threads() {
-  const char* const wanted = std::getenv("OMP_NUM_THREADS");
-  return wanted != nullptr && std::atoi(wanted) > 0 ? std::atoi(wanted) : available_cores();
+// The first number of OMP_NUM_THREADS, which PyTorch and most other libraries also obey; 0 if it is not set. OpenMP
+// allows a list such as 4,2, whose other numbers are for nested loops, and spaces.
+int threads_of_environment() {
+  const char* const text = std::getenv("OMP_NUM_THREADS");
+  if (text == nullptr || *text == '\0') return 0;
+  std::istringstream list(text);
+  int first = 0;
+  char comma = ',';
+  for (int number; comma == ',' && list >> number && number > 0; comma = '\0', list >> comma)
+    if (first == 0) first = number;
+  if (comma == '\0' && list.eof() && first <= kMostThreads) return first;
+  throw std::invalid_argument("OMP_NUM_THREADS must be a number of threads from 1 to " + std::to_string(kMostThreads) +
+                              ", got " + text);
 }
 
 thread_local bool inside_part = false;  // of a pool's loop; this thread may then hold `busy` and must not lock it again
@@ -41,7 +53,7 @@ class Pool {
   explicit Pool(int wanted) : wanted(wanted) {
     try {
       for (int id = 1; id < wanted; ++id) workers_.emplace_back([this, id] { work(id); });
-    } catch (const std::system_error&) {  // the system refuses more threads
+    } catch (const std::exception&) {  // the system refuses more threads, or the memory for them
     }
     count_ = static_cast<int>(workers_.size()) + 1;
   }
@@ -57,6 +69,8 @@ class Pool {
   }
 
   const int wanted;
+
+  int count() const { return count_; }
 
   void run(int64_t parts, const std::function<void(int64_t)>& part) {
     parts_ = parts;
@@ -113,7 +127,8 @@ class Pool {
   const std::function<void(int64_t)>* part_ = nullptr;
 };
 
-std::atomic<int> limit{0};          // 0: the default
+std::atomic<int> limit{0};          // of `set_threads`; 0: the default
+std::atomic<int> environments{0};   // of OMP_NUM_THREADS or, negative, the number of cores; 0: not yet read
 std::mutex* busy = new std::mutex;  // held while a loop runs
 Pool* pool = nullptr;               // not destroyed at exit, because its threads may already be gone then
 
@@ -122,16 +137,47 @@ void forget_pool() {
   pool = nullptr;
   busy = new std::mutex;
 }
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
+
+// The default as `environments` holds it. It takes no lock, which a forked child could find locked forever.
+int default_threads() {
+  int count = environments.load();
+  if (count == 0) {
+    count = threads_of_environment();
+    if (count == 0) count = -std::min(available_cores(), kMostThreads);
+    environments.store(count);
+  }
+  return count;
+}
+
+// Makes the pool have `wanted` threads; whoever calls holds `busy`. If the user asked for a number that the system
+// refuses, it throws. Otherwise, with one thread per core, fewer are right.
+void prepare_pool(int wanted, const char* asked_by) {
+  if (pool != nullptr && pool->wanted == wanted) return;
+  delete pool;
+  pool = nullptr;
+  std::unique_ptr<Pool> made(new Pool(wanted));
+  if (made->count() < wanted && asked_by != nullptr)
+    throw std::runtime_error(std::string(asked_by) + ": the system refuses to start " + std::to_string(wanted) +
+                             " threads; it started " + std::to_string(made->count()) +
+                             ", so ask for fewer, or raise its limits of processes and memory");
+  pool = made.release();
+}
 
 }  // namespace
 
 int threads() {
-  static const int by_default = default_threads();
   const int count = limit.load();
-  return count > 0 ? count : by_default;
+  return count > 0 ? count : std::abs(default_threads());
 }
 
-void set_threads(int count) { limit.store(count); }
+void set_threads(int count) {
+  {
+    std::lock_guard<std::mutex> lock(*busy);
+    prepare_pool(count, "set_threads");
+  }
+  limit.store(count);
+}
 
 void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
   const int count = threads();
@@ -140,12 +186,7 @@ void parallel_for(int64_t parts, const std::function<void(int64_t)>& part) {
     for (int64_t i = 0; i < parts; ++i) part(i);
     return;
   }
-  if (pool == nullptr || pool->wanted != count) {
-    static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
-    (void)registered;
-    delete pool;
-    pool = new Pool(count);
-  }
+  prepare_pool(count, limit.load() > 0 ? "set_threads" : default_threads() > 0 ? "OMP_NUM_THREADS" : nullptr);
   pool->run(parts, part);
 }
 

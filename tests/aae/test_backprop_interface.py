@@ -113,8 +113,8 @@ def test_an_average_of_weights(passes):
 
 
 FORWARD = {
-    "float64": (lambda x: x.double(), TypeError, "x must be a tensor of torch.float32, got torch.float64"),
-    "array": (lambda x: x.numpy(), TypeError, "x must be a tensor of torch.float32, got ndarray"),
+    "float64": (lambda x: x.double(), TypeError, "x must be torch.float32, got torch.float64"),
+    "array": (lambda x: x.numpy(), TypeError, "x must be a tensor, got ndarray"),
     "width": (lambda x: x[:, :5].contiguous(), ValueError, r"x must have the shape \[n, 6\], n > 0, got \[4, 5\]"),
     "one row": (lambda x: x[0], ValueError, r"x must have the shape \[n, 6\], n > 0, got \[6\]"),
     "strides": (lambda x: x.t().contiguous().t(), ValueError, r"x must be contiguous, got strides \(1, 4\)"),
@@ -132,7 +132,7 @@ def test_forward_refuses(passes, name):
 
 
 BACKWARD = {
-    "float64": (lambda g: g.double(), TypeError, "grad_outputs must be a tensor of torch.float32, got torch.float64"),
+    "float64": (lambda g: g.double(), TypeError, "grad_outputs must be torch.float32, got torch.float64"),
     "width": (lambda g: g[:, :2].contiguous(), ValueError, r"grad_outputs must have the shape \[n, 3\], n > 0"),
     "strides": (lambda g: g.t().contiguous().t(), ValueError, "grad_outputs must be contiguous, got strides"),
     "no rows": (lambda g: g[:0], ValueError, r"grad_outputs must have the shape \[n, 3\], n > 0, got \[0, 3\]"),
@@ -202,5 +202,5 @@ def test_parameters_may_be_loaded_in_place(passes):
 
 
 def test_only_float32_parameters(passes):
-    with pytest.raises(TypeError, match=r"parameters of a Perceptron must be torch.float32, got torch.float64"):
+    with pytest.raises(TypeError, match=r"weight of layer 0 must be torch.float32, got torch.float64"):
         passes.Perceptron(network((6, 5)).double())

@@ -365,5 +365,5 @@ def test_as_a_process(folder):
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr == "error: --at: 1: needed a code of the model's size 2, such as 0.5,-1.2\n"
     missing = process(f"sys.modules['aae_native'] = None; sys.argv = ['aae', 'info']; {run}")
-    assert missing.stderr.startswith("error: the native extension is missing (")
+    assert missing.stderr.startswith("error: the native extension cannot be imported (")
     assert missing.stderr.count("\n") == 1

@@ -1,5 +1,7 @@
 """If the extension is missing or was built from other sources, one line says so."""
 
+from pipeline.extension import ROOT, check_extension
+
 import re
 import shutil
 import subprocess
@@ -9,7 +11,6 @@ import pytest
 
 from aae.errors import InputError
 from aae.source_digest import source_digest
-from pipeline.extension import ROOT, check_extension
 
 
 @pytest.fixture
