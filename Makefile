@@ -71,7 +71,7 @@ sanitize-threads: $(VENV)/.requirements   ## test the native code's threads unde
 	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" OMP_NUM_THREADS=1 \
 		TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 PYTHONPATH="$(CURDIR)/build/sanitize-threads" \
 		pytest -x --capture=sys -o pythonpath="build/sanitize-threads ." \
-		tests/csrc/test_threads.py tests/aae/test_backprop_cpu.py
+		tests/csrc/test_threads.py tests/csrc/test_concurrency.py tests/aae/test_backprop_cpu.py
 
 test-clang: $(VENV)/.requirements   ## check the bits of samples and trainings with an extension built by clang
 	CC=clang CXX=clang++ AAE_CUDA=0 python setup.py -q build_ext --build-lib build/clang --build-temp build/clang
@@ -132,13 +132,14 @@ $(VENV)/.requirements: $(VENV)/.build-requirements
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-# If AAE_CUDA or nvcc has changed since the last build, the extension is rebuilt.
+# If AAE_CUDA, nvcc or the extension's file has changed since the last build, the extension is rebuilt.
 CUDA := AAE_CUDA=$(AAE_CUDA) CUDA_HOME=$(CUDA_HOME) nvcc=$(shell command -v nvcc 2>/dev/null)
+BYTES = cat aae_native*.so 2>/dev/null | wc -c | tr -d ' '
 BUILT_WITH := $(shell cat $(VENV)/.extension 2>/dev/null)
-.PHONY: another-cuda
+.PHONY: another-build
 
 $(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f) \
-		$(if $(subst $(CUDA),,$(BUILT_WITH)),another-cuda)
+		$(if $(subst $(CUDA) bytes=$(shell $(BYTES)),,$(BUILT_WITH)),another-build)
 	@$(CHECK)
 	$(INSTALL) --no-build-isolation --no-deps -e .
-	echo '$(CUDA)' > $@
+	echo "$(CUDA) bytes=$$($(BYTES))" > $@

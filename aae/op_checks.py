@@ -5,9 +5,11 @@ ones are examined further.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.compiler import is_dynamo_compiling
 
 from aae.priors import Prior
@@ -17,7 +19,7 @@ Shape = tuple[int | str, ...]
 
 
 def check_tensor(
-    op: str, name: str, tensor: object, dtype: torch.dtype, shape: Shape, device: torch.device | None = None
+    op: str, name: str, tensor: Any, dtype: torch.dtype, shape: Shape, device: torch.device | None = None
 ) -> None:
     """`shape` holds sizes, or a name where any size is allowed. Without `device`, any CPU or CUDA device is allowed."""
     try:
@@ -31,7 +33,7 @@ def check_tensor(
             # torch.compile cannot trace the rest.
             and (is_dynamo_compiling() or (not tensor.is_neg() and has_memory(tensor)))
         )
-    except (RuntimeError, NotImplementedError):  # other layouts, and tensors in transforms, lack some of this
+    except RuntimeError:  # other layouts, and tensors in transforms, lack some of this
         valid = False
     if not valid:
         _examine(op, name, tensor, dtype, shape, device)
@@ -46,7 +48,7 @@ def has_memory(tensor: Tensor) -> bool:
 def check_plain(name: str, tensor: object, dtype: torch.dtype) -> None:
     """Raises TypeError or ValueError unless `tensor` is of `dtype` and its values are in memory, as they are.
 
-    The native code reads that memory. While a dispatch mode is active, tensors may be of the mode's own class.
+    Native code reads that memory. While a dispatch mode is active, tensors may be of the mode's own class.
     """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
@@ -56,7 +58,7 @@ def check_plain(name: str, tensor: object, dtype: torch.dtype) -> None:
         raise TypeError(f"{name} must be dense, got {'a nested tensor' if tensor.is_nested else tensor.layout}")
     if tensor.dtype is not dtype:
         raise TypeError(f"{name} must be {dtype}, got {tensor.dtype}")
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if is_functorch_wrapped_tensor(tensor):
         raise TypeError(f"{name} is being transformed by torch.func, for example by vmap, which is not supported")
     if tensor.is_neg():
         raise ValueError(f"{name} has its negative bit set; pass {name.split()[-1]}.resolve_neg()")

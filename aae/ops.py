@@ -22,7 +22,10 @@ Arguments of the same name mean the same everywhere:
             returned
 
 A wrong type raises TypeError and a wrong value ValueError, naming op and argument. Tensors on a GPU raise
-InputError if the extension was built without CUDA.
+InputError if the extension was built without CUDA. The ops refuse sparse and other layouts, subclasses of Tensor
+(except Parameter, and the classes of an active dispatch mode), tensors that `torch.func` transforms, tensors with a
+negative bit, and tensors whose storage was freed or is too small. A number of threads (`OMP_NUM_THREADS`) that is not
+valid raises ValueError, and one that the system refuses RuntimeError.
 """
 
 from enum import IntEnum

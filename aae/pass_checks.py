@@ -29,7 +29,7 @@ def check_rows(name: str, tensor: Tensor, columns: int | None, device: torch.dev
             and not tensor.is_neg()
             and has_memory(tensor)
         )
-    except (RuntimeError, AttributeError):  # other layouts lack some of this
+    except RuntimeError:  # other layouts lack some of this
         valid = False
     if not valid:
         refuse_rows(name, tensor, columns, device)

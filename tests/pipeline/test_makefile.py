@@ -90,6 +90,15 @@ def test_in_another_folder_it_is_made_anew(checkout, move):
     assert moved.made == []
 
 
+def test_an_extension_that_was_damaged_is_rebuilt(checkout):
+    python, build = f"PYTHON={checkout.root.parent / 'python3.98'}", "--no-build-isolation --no-deps -e ."
+    assert build in checkout.make(python)
+    assert build not in checkout.make(python)
+    (checkout.root / "aae_native.cpython-398.so").write_bytes(b"cut off")
+    assert build in checkout.make(python)
+    assert build not in checkout.make(python)
+
+
 def test_without_a_compiler_nothing_is_made(checkout):
     said = checkout.make(f"PYTHON={sys.executable}", "CXX=no-such-compiler", status=2)
     (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
