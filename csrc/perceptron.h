@@ -46,7 +46,8 @@ class Pass {
         rows_(rows),
         outputs_(std::move(outputs)),
         grad_inputs_(std::move(grad_inputs)),
-        sparse_inputs_(perceptron.layers.size()) {}
+        sparse_inputs_(perceptron.layers.size()),
+        listed_(perceptron.layers.size()) {}
 
   // Computes the outputs of every layer from x [rows, inputs]. x must not change until the update.
   void forward(const float* x);
@@ -68,6 +69,7 @@ class Pass {
   const int64_t rows_;
   std::vector<float*> outputs_, grad_inputs_;
   std::vector<SparseInputs> sparse_inputs_;
+  std::vector<char> listed_;  // per layer: whether the last forward pass skipped inputs
   const float *x_ = nullptr, *grad_outputs_ = nullptr;
   int64_t n_ = 0;  // rows of the last backward pass
 };

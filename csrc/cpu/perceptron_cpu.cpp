@@ -34,7 +34,8 @@ void Pass::forward(const float* x) {
   x_ = x;
   for (size_t i = 0; i < perceptron_.layers.size(); ++i) {
     const Linear& layer = perceptron_.layers[i];
-    const bool sparse = find_sparse_inputs(i), relu = i + 1 < perceptron_.layers.size();
+    listed_[i] = find_sparse_inputs(i);
+    const bool sparse = listed_[i], relu = i + 1 < perceptron_.layers.size();
     // Each thread reads separate columns of the weight.
     share(By::columns, rows_, layer.outputs, [&](Range rows, Range outputs) {
       if (sparse) perceptron_loops().forward_sparse(layer, sparse_inputs_[i], outputs_[i], rows, outputs, relu);
@@ -53,8 +54,11 @@ void Pass::backward(const float* grad_outputs, int64_t n, bool grad_inputs) {
   n_ = n;
   for (size_t i = perceptron_.layers.size(); i-- > (grad_inputs ? 0 : 1);) {
     const Linear& layer = perceptron_.layers[i];
+    const bool listed = i > 0 && listed_[i] && n == rows_;
     share(By::columns, n, layer.inputs, [&](Range rows, Range inputs) {
-      perceptron_loops().backward(layer, layer_rows(i), grad_inputs_[i], rows, inputs, i > 0);
+      if (listed)
+        perceptron_loops().backward_listed(layer, layer_rows(i), sparse_inputs_[i], grad_inputs_[i], rows, inputs);
+      else perceptron_loops().backward(layer, layer_rows(i), grad_inputs_[i], rows, inputs, i > 0);
     });
   }
 }

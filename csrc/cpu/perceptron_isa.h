@@ -20,6 +20,9 @@ struct PerceptronLoops {
   void (*forward)(const Linear&, const float* x, float* y, Range rows, Range outputs, bool relu);
   void (*forward_sparse)(const Linear&, const SparseInputs& x, float* y, Range rows, Range outputs, bool relu);
   void (*backward)(const Linear&, const LayerRows&, float* grad_inputs, Range rows, Range inputs, bool relu);
+  // For a layer behind a ReLU, with the inputs that its forward pass listed.
+  void (*backward_listed)(const Linear&, const LayerRows&, const SparseInputs& x, float* grad_inputs, Range rows,
+                          Range inputs);
   // For any layer; for one whose inputs are mostly 0; for one behind a ReLU with more than kFew inputs and outputs.
   void (*update)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);
   void (*update_sparse)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range inputs, Range outputs);

@@ -14,6 +14,7 @@ namespace {
 // The shape of a tile: as many sums as fit in the registers. The more rows share a list of terms, the longer it is.
 constexpr int kRows = kWidth == 16 ? 8 : 4, kVectors = 3;  // AVX-512 has twice the registers
 constexpr int kSparseRows = kRows / 2, kSparseVectors = 4;
+constexpr int kUnits = 10;  // in a tile of one vector of rows
 constexpr int kSortedRows = 4, kSortedVectors = kWidth == 16 ? 4 : 3;
 
 // Tiles of this shape suit layers with kFew inputs or outputs.
@@ -55,6 +56,15 @@ struct GradInputs {
     const int64_t at = i * inputs + j;
     store(relu ? sums.zero_unless_positive(load(x + at, count)) : sums, grad_inputs + at, count);
   }
+};
+
+// Sums i are those of unit units[i]. They fill row units[i] of a panel's results.
+struct Results {
+  const int32_t* units;
+  float* results;  // [units, kWidth]
+
+  Vector start(int64_t, int64_t, int64_t) const { return Vector::all(0.0f); }
+  void take(int64_t i, int64_t, Vector sums, int64_t) const { sums.store(results + units[i] * kWidth); }
 };
 
 // Adam; the sums are the gradient.
@@ -135,6 +145,56 @@ void backward(const Linear& layer, const LayerRows& of, float* grad_inputs, Rang
   multiply<kRows, kVectors>(Left<false>{grad_outputs, layer.outputs}, rows,
                             Right<true>{layer.weight, layer.outputs, layer.outputs}, inputs, AllTerms{layer.outputs},
                             GradInputs{of.x, grad_inputs, layer.inputs, relu});
+}
+
+// Writes to `units` which of the units `some` the `rows` use, counted from some.begin. Returns the number of these
+// units. Blocks that lie partly in `rows` count as a whole.
+int64_t units_used(const SparseInputs& x, Range rows, Range some, int32_t* units) {
+  const int64_t count = some.end - some.begin;
+  uint8_t* const used = buffer<4, uint8_t>(count);
+  std::fill_n(used, count, uint8_t{0});
+  for (int64_t b = rows.begin / x.block; b * x.block < rows.end; ++b) {
+    const int32_t* const list = &x.columns_used[b * x.columns];
+    for (const int32_t* unit = list; unit < list + x.columns_count[b]; ++unit)
+      if (some.begin <= *unit && *unit < some.end) used[*unit - some.begin] = 1;
+  }
+  int64_t found = 0;
+  for (int64_t j = 0; j < count; ++j) {
+    units[found] = static_cast<int32_t>(j);
+    found += used[j];
+  }
+  return found;
+}
+
+// The backward pass of a layer behind a ReLU, for the units that each block of rows uses. The gradient of the others is
+// 0. The product is computed as its transpose, so its vectors run along rows that use nearly the same units.
+void backward_listed(const Linear& layer, const LayerRows& of, const SparseInputs& x, float* grad_inputs, Range rows,
+                     Range inputs) {
+  const int64_t count = inputs.end - inputs.begin, padded = (count + kWidth - 1) / kWidth * kWidth;
+  const float* const weight = layer.weight + inputs.begin * layer.outputs;
+  const Order order{x.row_order.data()};
+  int32_t* const units = buffer<3, int32_t>(count);
+  float* const results = buffer<4>(padded * kWidth);
+  float* const panel = buffer<0>(layer.outputs * kWidth);
+  for (int64_t row = rows.begin; row < rows.end; row += kWidth) {
+    const int64_t n = std::min<int64_t>(kWidth, rows.end - row);
+    std::fill_n(results, padded * kWidth, 0.0f);
+    const int64_t found = units_used(x, {row, row + n}, inputs, units);
+    copy_panel<1>(Right<true>{of.grad_outputs, layer.outputs, layer.outputs, order}, row, n, panel);
+    for (int64_t i = 0; i < found; i += kUnits)
+      multiply_tile<kUnits, 1>(Left<false>{weight, layer.outputs, Order{units}}, {i, std::min(i + kUnits, found)},
+                               {0, kWidth, panel}, AllTerms{layer.outputs}, Results{units, results});
+    for (int64_t j = 0; j < count; j += kWidth) {
+      Vector square[kWidth];
+#pragma GCC unroll 16
+      for (int k = 0; k < kWidth; ++k) square[k] = Vector::load(results + (j + k) * kWidth);
+      transpose(square);
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t at = order[row + i] * layer.inputs + inputs.begin + j;
+        store(square[i].zero_unless_positive(load(of.x + at, count - j)), grad_inputs + at, count - j);
+      }
+    }
+  }
 }
 
 // The product of the transpose of factors [rows, count], which has few columns, and values [rows, columns]. It fills
@@ -284,22 +344,9 @@ int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64
 }  // namespace
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,
-    kSparseRows,
-    kRows,
-    forward,
-    forward_sparse,
-    backward,
-    update,
-    update_sparse,
-    update_sorted,
-    update_few_inputs,
-    update_bias,
-    columns_used,
-    move_average,
-    cross_entropy,
-    sample_posterior,
-    posterior_gradient,
+    kWidth,          kSparseRows,  kRows,         forward,          forward_sparse,     backward,
+    backward_listed, update,       update_sparse, update_sorted,    update_few_inputs,  update_bias,
+    columns_used,    move_average, cross_entropy, sample_posterior, posterior_gradient,
 };
 
 }  // namespace aae

@@ -64,11 +64,13 @@ struct ListedTerms {
   List of(int64_t i) const { return {lists + (i - first) / block * longest, counts[(i - first) / block]}; }
 };
 
-// The second matrix of a product, [rows, columns]: row-major with rows of `stride`, or the transpose of such a matrix.
+// The second matrix of a product, [rows, columns]: row-major with rows of `stride`, or the transpose of such a matrix,
+// whose columns may be in another order.
 template <bool transposed>
 struct Right {
   const float* data;
   int64_t stride, rows;
+  Order order{};
 };
 
 // Columns [column, column + count) of the second matrix. Each row is padded with zeros to whole vectors.
@@ -83,29 +85,29 @@ template <int most_rows, int vectors, bool transposed, class Terms, class Produc
 void multiply_tile(Left<transposed> a, Range rows, const Panel& panel, const Terms& terms, const Product& product) {
   Vector sum[most_rows][vectors];
   const float* row[most_rows];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < most_rows; ++r) {
     const int64_t i = std::min(rows.begin + r, rows.end - 1);  // surplus rows repeat the last one and are discarded
     row[r] = a.row(i);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) sum[r][v] = product.start(i, panel.column + v * kWidth, panel.count - v * kWidth);
   }
   for (int64_t t = 0; t < terms.count; ++t) {
     const int64_t k = terms[t];
     Vector b[vectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) b[v] = Vector::load(panel.data + (k * vectors + v) * kWidth);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < most_rows; ++r) {
       const Vector x = Vector::all(row[r][k * a.step()]);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) sum[r][v] = x.times_plus(b[v], sum[r][v]);
     }
   }
   const auto hand_over = [&](auto whole) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < most_rows; ++r)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v)
         if (whole || (rows.begin + r < rows.end && v * kWidth < panel.count))
           product.take(rows.begin + r, panel.column + v * kWidth, sum[r][v], whole ? kWidth : panel.count - v * kWidth);
@@ -119,7 +121,7 @@ template <int vectors>
 void copy_panel(const Right<false>& b, int64_t column, int64_t count, float* __restrict memory) {
   const float* from = b.data + column;
   for (int64_t k = 0; k < b.rows; ++k, from += b.stride, memory += vectors * kWidth) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int v = 0; v < vectors; ++v) load(from + v * kWidth, count - v * kWidth).store(memory + v * kWidth);
   }
 }
@@ -130,7 +132,8 @@ void copy_panel(const Right<true>& b, int64_t column, int64_t count, float* __re
     for (int64_t j = 0; j < vectors * kWidth; j += kWidth) {
       Vector square[kWidth];
       for (int64_t i = 0; i < kWidth; ++i)
-        square[i] = j + i < count ? load(b.data + (column + j + i) * b.stride + k, b.rows - k) : Vector::all(0.0f);
+        square[i] =
+            j + i < count ? load(b.data + b.order[column + j + i] * b.stride + k, b.rows - k) : Vector::all(0.0f);
       transpose(square);
       for (int64_t i = 0; i < std::min<int64_t>(kWidth, b.rows - k); ++i)
         square[i].store(memory + (k + i) * vectors * kWidth + j);
