@@ -59,7 +59,7 @@ class Shards:
             return tensor
         with lost_rank():
             whole = tensor.new_empty(self.ranks * len(tensor), *tensor.shape[1:])
-            dist.all_gather_into_tensor(whole, tensor.contiguous())
+            dist.all_gather_single(whole, tensor.contiguous())
         return whole
 
     def sum_of(self, tensor: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class ShardSum:
         if self.shards.ranks > 1:
             with lost_rank():
                 dist.all_to_all_single(self.received.view(-1), whole)
-                dist.all_gather_into_tensor(whole, tree_sum(self.received))
+                dist.all_gather_single(whole, tree_sum(self.received))
         return whole[: self.size]
 
     def _add(self, fill: Callable[[int, Tensor], None], first: int, count: int, level: int) -> None:
