@@ -174,27 +174,24 @@ class Adam:
         """
         check_update(self.perceptron, passes)
         address = out.data_ptr()
-        for i, (weight, bias) in enumerate(
-            zip(self.perceptron.parameters[::2], self.perceptron.parameters[1::2], strict=True)
-        ):
+        for i, linear in enumerate(self.perceptron.linears):
             rows = [[tensor.chunk(parts)[part] for tensor in one.layer_rows(i)] for one in passes]
             x, gradient = rows[0] if len(rows) == 1 else map(torch.cat, zip(*rows, strict=True))
-            sparse = i == 0 and self.perceptron.sparse_inputs
-            aae_native.layer_gradient(
-                x.data_ptr(), gradient.data_ptr(), len(x), *weight.shape, sparse, address, address + weight.nbytes
-            )
-            address += weight.nbytes + bias.nbytes
+            inputs, outputs = linear.in_features, linear.out_features
+            sparse, bias = i == 0 and self.perceptron.sparse_inputs, address + 4 * inputs * outputs
+            aae_native.layer_gradient(x.data_ptr(), gradient.data_ptr(), len(x), inputs, outputs, sparse, address, bias)
+            address = bias + 4 * outputs
 
     def apply(self, gradient: Tensor, *, learning_rate: float) -> None:
         """Updates the parameters with `gradient` [all parameters], in the order of `gradient`'s `out`."""
         self.native.steps += 1
         address = gradient.data_ptr()
         for tensors in zip(self.perceptron.parameters, self.means, self.squares, strict=True):
+            parameter, mean, square = (tensor.data_ptr() for tensor in tensors)
             count = tensors[0].numel()
             aae_native.apply_adam(
-                *(tensor.data_ptr() for tensor in tensors), address, count, learning_rate, *self.betas,
-                self.native.steps,
-            )  # fmt: skip
+                parameter, mean, square, address, count, learning_rate, self.betas[0], self.betas[1], self.native.steps
+            )
             address += 4 * count
 
 

@@ -165,9 +165,9 @@ class Trainer(ABC):
 
     def terms(self, losses: Sequence[Tensor | float]) -> Tensor:
         """A loss of each own shard as one tensor: float64 on the CPU, where losses are numbers."""
-        if isinstance(losses[0], Tensor):
-            return torch.stack(list(losses))
-        return torch.tensor(losses, dtype=torch.float64)
+        return torch.stack(
+            [torch.as_tensor(loss, dtype=torch.float64 if self.images.is_cpu else None) for loss in losses]
+        )
 
     # --- for the training loop ------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class Trainer(ABC):
         """Trains iteration `step` and adds its losses to `totals`."""
         losses = self.iteration(step)
         if self.shards.count > 1:  # one exchange for all of them
-            losses = tuple(self.shards.sum_of(torch.stack(losses, dim=1)).unbind())
+            losses = self.shards.sum_of(torch.stack([torch.as_tensor(loss) for loss in losses], dim=1)).unbind()
         self.passes.add_losses(self.totals, losses)
 
     def published(self) -> Autoencoder:

@@ -21,6 +21,8 @@ from typing import NoReturn
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from aae.errors import InputError, told_in_one_line
 from aae.files import write_whole
@@ -161,8 +163,8 @@ def joined_ranks(device: torch.device) -> Iterator[None]:
 def connect(backend: str) -> None:
     """Makes the process group. After a restart, the agent's store still has the addresses of the ranks before it."""
     with lost_rank():
-        store, rank, ranks = next(dist.rendezvous("env://"))
-        store = dist.PrefixStore(f"attempt-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+        store, rank, ranks = next(rendezvous("env://"))
+        store = PrefixStore(f"attempt-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
         dist.init_process_group(backend, store=store, rank=rank, world_size=ranks)
 
 
