@@ -80,7 +80,7 @@ def test_two_ranks_write_the_results_of_one_process(repository, of_one):
     assert not (repository.root / "scratch/aae-0").exists()
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_all_ranks_resume_when_one_is_killed(repository, of_one, lost):
     process, ranks = started(repository)
     assert len(ranks) == 2, process.communicate()[0]
@@ -108,6 +108,7 @@ def test_control_c_ends_with_one_line_and_other_ranks_resume(repository, of_one)
     assert results(repository.root) == of_one
 
 
+@pytest.mark.slow
 def test_ranks_end_when_the_stage_is_killed(repository, of_one):
     process, ranks = started(repository)
     process.kill()
