@@ -7,7 +7,8 @@ same faster on the CPU. Nothing here waits for the device or copies numbers to i
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -63,11 +64,13 @@ class Perceptron:
 class Pass:
     """A minibatch of `rows` rows on its way through a perceptron and back.
 
-    Outputs and gradients in inputs are float32, whatever the precision of the products.
+    Outputs and gradients in inputs are float32, whatever the precision of the products. A library chooses the order of
+    a product's sums by its shape. With `blocks`, numbers of rows, each product has the rows of one block, so the bits
+    of a row do not depend on how many blocks a pass has.
     """
 
-    def __init__(self, perceptron: Perceptron, rows: int):
-        self.perceptron, self.rows = perceptron, rows
+    def __init__(self, perceptron: Perceptron, rows: int, blocks: Sequence[int] | None = None):
+        self.perceptron, self.rows, self.blocks = perceptron, rows, blocks
         self.device = perceptron.parameters[0].device
         self.x: Tensor | None = None  # of the last forward
         self.grad_outputs: Tensor | None = None  # of the backward after it
@@ -88,10 +91,11 @@ class Pass:
         self.inputs = []
         for weight, bias in perceptron.layers[:-1]:
             self.inputs.append(x)
-            x = torch._addmm_activation(bias, x, weight.t())  # with ReLU, fused into one kernel where possible
+            # With ReLU, fused into one kernel where possible.
+            x = by_blocks(partial(torch._addmm_activation, bias, mat2=weight.t()), x, self.blocks)
         self.inputs.append(x)
         weight, bias = perceptron.layers[-1]
-        return torch.addmm(bias, x, weight.t()).float()
+        return by_blocks(partial(torch.addmm, bias, mat2=weight.t()), x, self.blocks).float()
 
     def backward(self, grad_outputs: Tensor, *, grad_inputs: bool = False) -> Tensor | None:
         """Computes the gradients at every layer; changes no parameter.
@@ -104,10 +108,11 @@ class Pass:
         check_gradient(grad_outputs, perceptron.sizes[-1], self.device, self.x)
         self.grad_outputs = grad_outputs
         gradient = grad_outputs.to(perceptron.dtype)
+        blocks = self.blocks and last_blocks(self.blocks, len(grad_outputs))
         self.gradients = [gradient]
         for i in reversed(range(len(perceptron.layers))):
             if i > 0 or grad_inputs:
-                gradient = gradient @ perceptron.layers[i][0]
+                gradient = by_blocks(partial(torch.mm, mat2=perceptron.layers[i][0]), gradient, blocks)
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(gradient, self.layer_inputs(i), 0, grad_input=gradient)
                 self.gradients.insert(0, gradient)
@@ -117,6 +122,26 @@ class Pass:
         """The inputs of a layer in the rows of the last backward."""
         assert self.grad_outputs is not None
         return self.inputs[layer][-len(self.grad_outputs) :]
+
+
+def by_blocks(product: Callable[[Tensor], Tensor], x: Tensor, blocks: Sequence[int] | None) -> Tensor:
+    """`product` of the rows `x`, computed for each block of rows separately."""
+    if blocks is None:
+        return product(x)
+    return torch.cat([product(aligned(part)) for part in x.split(list(blocks))])
+
+
+def last_blocks(blocks: Sequence[int], n: int) -> Sequence[int]:
+    """The last blocks, which have `n` rows. Raises ValueError if these begin within a block."""
+    first = next((i for i in range(len(blocks)) if sum(blocks[i:]) == n), None)
+    if first is None:
+        raise ValueError(f"grad_outputs must have the rows of the last of the blocks {list(blocks)}, got {n}")
+    return blocks[first:]
+
+
+def aligned(x: Tensor) -> Tensor:
+    """`x`, or a copy at an address on which cuBLAS chooses as for any other: it looks at multiples up to 256 bytes."""
+    return x if x.data_ptr() % 256 == 0 else x.clone()
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor, Tensor]:
@@ -191,10 +216,36 @@ class Adam:
             else:
                 self.gradients[2 * i].copy_(gradient.t() @ x)
             torch.sum(gradient, dim=0, dtype=torch.float32, out=self.gradients[2 * i + 1])
+        self._step(self.gradients, learning_rate)
+
+    def gradient(self, passes: Sequence[Pass], part: int, parts: int, out: Tensor) -> None:
+        """Writes a part of the gradients from the last backward of each of `passes` to `out` [all parameters].
+
+        It is the gradient of part number `part` of `parts` equal parts of each pass's rows. Raises ValueError as
+        `update` does.
+        """
+        check_update(self.perceptron, passes)
+        to = self._split(out)
+        for i in range(len(self.perceptron.layers)):
+            x = stacked([one.layer_inputs(i).chunk(parts)[part] for one in passes])
+            gradient = aligned(stacked([one.gradients[i].chunk(parts)[part] for one in passes]))
+            to[2 * i].copy_(gradient.t() @ aligned(x))
+            torch.sum(gradient, dim=0, dtype=torch.float32, out=to[2 * i + 1])
+
+    def apply(self, gradient: Tensor, *, learning_rate: float | Tensor) -> None:
+        """Updates the parameters with `gradient` [all parameters], in the order of `gradient`'s `out`."""
+        self._step(self._split(gradient), learning_rate)
+
+    def _split(self, flat: Tensor) -> list[Tensor]:
+        """Views of a vector [all parameters] with the shapes of the parameters."""
+        parts = flat.split([parameter.numel() for parameter in self.perceptron.parameters])
+        return [part.view_as(of) for part, of in zip(parts, self.perceptron.parameters, strict=True)]
+
+    def _step(self, gradients: list[Tensor], learning_rate: float | Tensor) -> None:
         self.steps += 1
         torch._fused_adam_(
-            self.perceptron.parameters, self.gradients, self.means, self.squares, [],
-            [self.steps] * len(self.gradients), lr=learning_rate, beta1=self.betas[0], beta2=self.betas[1],
+            self.perceptron.parameters, gradients, self.means, self.squares, [],
+            [self.steps] * len(gradients), lr=learning_rate, beta1=self.betas[0], beta2=self.betas[1],
             eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
 

@@ -78,6 +78,7 @@ class Perceptron:
             inputs, outputs = weight.shape
             layers.append(aae_native.Linear(inputs, outputs, weight.data_ptr(), bias.data_ptr()))
         self.addresses = addresses_of(self.linears)
+        self.sparse_inputs = sparse_inputs
         self.native = aae_native.Perceptron(layers, sparse_inputs)
         self.sizes = [self.parameters[0].shape[0], *(len(bias) for bias in self.parameters[1::2])]
 
@@ -85,10 +86,11 @@ class Perceptron:
 class Pass:
     """A minibatch of `rows` rows on its way through a perceptron and back, in buffers that are allocated once.
 
-    Raises TypeError or ValueError unless `rows` is an int above 0 and the memory holds the buffers.
+    `blocks`, which other devices need, have no effect: the bits of a row do not depend on the other rows. Raises
+    TypeError or ValueError unless `rows` is an int above 0 and the memory holds the buffers.
     """
 
-    def __init__(self, perceptron: Perceptron, rows: int):
+    def __init__(self, perceptron: Perceptron, rows: int, blocks: Sequence[int] | None = None):
         self.perceptron, self.rows = perceptron, rows
         layers = len(perceptron.linears)
         check_count("rows", rows)
@@ -125,6 +127,14 @@ class Pass:
         self.native.backward(grad_outputs.data_ptr(), n, grad_inputs)
         return self.grad_inputs[0][:n] if grad_inputs else None
 
+    def layer_rows(self, layer: int) -> tuple[Tensor, Tensor]:
+        """A layer's inputs and the gradient in its outputs, in the rows of the last backward."""
+        assert self.x is not None
+        assert self.grad_outputs is not None
+        n, last = len(self.grad_outputs), layer == len(self.outputs) - 1
+        x = self.x if layer == 0 else self.outputs[layer - 1]
+        return x[-n:], self.grad_outputs if last else self.grad_inputs[layer + 1][:n]
+
 
 def forward(network: nn.Sequential, x: Tensor, sparse_inputs: bool = False) -> Tensor:
     """The outputs [n, outputs] of an `mlp` for `x` [n, inputs], float32.
@@ -145,7 +155,7 @@ class Adam:
     """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, with epsilon 1e-8."""
 
     def __init__(self, perceptron: Perceptron, betas: Sequence[float]):
-        self.perceptron = perceptron
+        self.perceptron, self.betas = perceptron, betas
         shapes = [parameter.shape for parameter in perceptron.parameters]
         memory = zeros(shapes * 2)
         self.means, self.squares = memory[: len(shapes)], memory[len(shapes) :]
@@ -172,6 +182,34 @@ class Adam:
         """
         check_update(self.perceptron, passes)
         self.native.update([one.native for one in passes], learning_rate)
+
+    def gradient(self, passes: Sequence[Pass], part: int, parts: int, out: Tensor) -> None:
+        """Writes a part of the gradients from the last backward of each of `passes` to `out` [all parameters].
+
+        It is the gradient of part number `part` of `parts` equal parts of each pass's rows. Raises ValueError as
+        `update` does.
+        """
+        check_update(self.perceptron, passes)
+        address = out.data_ptr()
+        for i, linear in enumerate(self.perceptron.linears):
+            rows = [[tensor.chunk(parts)[part] for tensor in one.layer_rows(i)] for one in passes]
+            x, gradient = rows[0] if len(rows) == 1 else map(torch.cat, zip(*rows, strict=True))
+            inputs, outputs = linear.in_features, linear.out_features
+            sparse, bias = i == 0 and self.perceptron.sparse_inputs, address + 4 * inputs * outputs
+            aae_native.layer_gradient(x.data_ptr(), gradient.data_ptr(), len(x), inputs, outputs, sparse, address, bias)
+            address = bias + 4 * outputs
+
+    def apply(self, gradient: Tensor, *, learning_rate: float) -> None:
+        """Updates the parameters with `gradient` [all parameters], in the order of `gradient`'s `out`."""
+        self.native.steps += 1
+        address = gradient.data_ptr()
+        for tensors in zip(self.perceptron.parameters, self.means, self.squares, strict=True):
+            parameter, mean, square = (tensor.data_ptr() for tensor in tensors)
+            count = tensors[0].numel()
+            aae_native.apply_adam(
+                parameter, mean, square, address, count, learning_rate, self.betas[0], self.betas[1], self.native.steps
+            )
+            address += 4 * count
 
 
 class Average:

@@ -83,7 +83,7 @@ class GraphedIterations:
 
     def iterate(self) -> None:
         """One iteration, with its step and losses, on the device."""
-        self.trainer.passes.add_losses(self.trainer.totals, self.trainer.iteration(self.step))
+        self.trainer.iterate(self.step)
         self.step += 1
 
     def warm_up(self) -> None:

@@ -166,8 +166,17 @@ class Autoencoder(nn.Module, ABC):
             images: uint8 [N, pixels].
             labels: int64 [N], or None if the data has none.
             prior: as `prior` returns it.
-            training: the keywords `seed`, `batch_size` and `steps` (iterations of the whole training) of `Trainer`.
+            training: the keywords `seed`, `batch_size`, `steps` (iterations of the whole training) and `shards` of
+                `Trainer`.
         """
+
+    @classmethod
+    def divided_rows(cls, settings: Any, batch_size: int) -> dict[str, int] | None:
+        """The numbers of rows that shards must divide (aae/ranks.py), by their names in an error.
+
+        None, the default, says that the kind's trainer cannot divide its minibatches.
+        """
+        return None
 
     @abstractmethod
     def iteration_flops(self, settings: Any, batch_size: int) -> int:

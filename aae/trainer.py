@@ -7,7 +7,7 @@ and every sample of an iteration is a function of (seed, stream, step), so an it
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from aae import backprop, backprop_cpu
 from aae.errors import Diverged
 from aae.models import Autoencoder
 from aae.ops import Stream, draw_minibatch
+from aae.ranks import Shards, ShardSum
 from aae.schedules import Schedule, value_by_step
 from aae.settings import AdamSettings
 
@@ -25,12 +26,22 @@ from aae.settings import AdamSettings
 class Optimizer:
     """Adam for one network, with a learning rate that may follow a schedule."""
 
-    def __init__(self, adam: Any, learning_rate: Callable[[int | Tensor], float | Tensor]):
-        self.adam, self.learning_rate = adam, learning_rate
+    def __init__(self, adam: Any, learning_rate: Callable[[int | Tensor], float | Tensor], shards: Shards):
+        self.adam, self.learning_rate, self.shards = adam, learning_rate, shards
+        if shards.count > 1:
+            parameters = adam.perceptron.parameters
+            size = sum(parameter.numel() for parameter in parameters)
+            self.sum = ShardSum(shards, size, parameters[0].device)
 
     def update(self, step: int | Tensor, *passes: Any) -> None:
         """Updates the network with the gradients of the last backward pass of each of `passes`, in iteration `step`."""
-        self.adam.update(*passes, learning_rate=self.learning_rate(step))
+        learning_rate = self.learning_rate(step)
+        if self.shards.count == 1:
+            self.adam.update(*passes, learning_rate=learning_rate)
+        else:
+            parts = self.shards.own
+            gradient = self.sum(lambda part, out: self.adam.gradient(passes, part, parts, out))
+            self.adam.apply(gradient, learning_rate=learning_rate)
 
 
 class Trainer(ABC):
@@ -40,19 +51,33 @@ class Trainer(ABC):
     other state that one iteration leaves for the next. Snapshots hold the model's networks, with averages in place of
     weights where they exist.
 
+    A minibatch may be divided into shards, see `aae.ranks`. The tensors of an iteration then hold this rank's rows, one
+    shard after the other. The arguments of `new_minibatch` and `new_pass` count the rows of all ranks.
+
     Args:
         model: on the device that trains.
         images: uint8 [N, pixels] on that device.
         seed: of the run.
-        batch_size: images in a minibatch.
+        batch_size: images in a minibatch, of all ranks together.
         steps: iterations of the whole training; schedules run over them.
+        shards: of every minibatch; by default, nothing is divided.
     """
 
     losses: ClassVar[tuple[str, ...]]  # the names of the losses that `iteration` returns
 
-    def __init__(self, model: Autoencoder, images: Tensor, *, seed: int, batch_size: int, steps: int):
+    def __init__(
+        self,
+        model: Autoencoder,
+        images: Tensor,
+        *,
+        seed: int,
+        batch_size: int,
+        steps: int,
+        shards: Shards | None = None,
+    ):
         self.model, self.images, self.seed = model, images, seed
         self.batch_size, self.steps = batch_size, steps
+        self.shards = shards or Shards()
         self.passes = passes_on(images.device)
         self.networks: dict[str, Any] = {}  # Perceptrons
         self.optimizers: dict[str, Optimizer] = {}
@@ -67,6 +92,7 @@ class Trainer(ABC):
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """Trains iteration `step`; returns its losses, in the order of `losses`, without waiting for them.
 
+        If minibatches are divided, each loss is a tensor with a term for each own shard, as `cross_entropy` returns.
         `step` may be an int64 tensor [] on the images' device, which is read when the iteration runs.
         """
 
@@ -79,7 +105,7 @@ class Trainer(ABC):
     def add_optimizer(self, name: str, network: str, settings: AdamSettings) -> Optimizer:
         """Registers an Adam optimiser called `name` for the registered `network`."""
         adam = self.passes.Adam(self.networks[network], settings.betas)
-        self.optimizers[name] = Optimizer(adam, self.by_step(settings.learning_rate))
+        self.optimizers[name] = Optimizer(adam, self.by_step(settings.learning_rate), self.shards)
         return self.optimizers[name]
 
     def add_average(self, network: str, decay: float) -> Any:
@@ -100,20 +126,62 @@ class Trainer(ABC):
         return value_by_step(value, self.steps, self.images.device)
 
     def new_minibatch(self, n: int) -> tuple[Tensor, Tensor]:
-        """Tensors for `draw` to fill: `n` images, float32 [n, pixels], and their indices, int64 [n]."""
+        """Tensors for `draw` to fill: this rank's part of `n` images, float32 [n, pixels], and indices, int64 [n]."""
+        n = self.shards.rows(n)
         images = torch.empty(n, self.images.shape[1], device=self.images.device)
         return images, torch.empty(n, dtype=torch.int64, device=self.images.device)
 
     def draw(self, minibatch: tuple[Tensor, Tensor], step: int | Tensor, stream: Stream) -> tuple[Tensor, Tensor]:
-        """Fills `minibatch` with images drawn with replacement, and returns it."""
-        return draw_minibatch(self.images, len(minibatch[0]), seed=self.seed, step=step, stream=stream, out=minibatch)
+        """Fills `minibatch` with images drawn with replacement, this rank's rows of the minibatch, and returns it."""
+        n = len(minibatch[0])
+        return draw_minibatch(
+            self.images, n, seed=self.seed, step=step, stream=stream, offset=self.first_row(n), out=minibatch
+        )
+
+    def first_row(self, n: int) -> int:
+        """The row of the whole minibatch with which this rank's `n` rows begin: the ops' `offset`."""
+        return self.shards.rank * n
+
+    def new_pass(self, network: Any, *sizes: int) -> Any:
+        """A pass through `network`, a Perceptron, for this rank's rows of minibatches of `sizes` rows, one after the
+        other.
+        """
+        blocks = self.shards.blocks(*sizes)
+        return self.passes.Pass(network, sum(blocks), blocks if self.shards.count > 1 else None)
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor | float, count: int) -> tuple[Tensor | float, Tensor]:
+        """The loss of `logits` [n, outputs] and its gradient in them, which overwrites them, as the passes compute it.
+
+        `count`, the divisor, counts this rank's part of what the whole minibatch has. If minibatches are divided, the
+        loss is a tensor with a term for each own shard; their sum over all shards is the loss.
+        """
+        count *= self.shards.ranks
+        if self.shards.count == 1:
+            return self.passes.cross_entropy(logits, targets, count)
+        parts = self.shards.parts(logits)
+        wanted = self.shards.parts(targets) if isinstance(targets, Tensor) else [targets] * len(parts)
+        losses = [self.passes.cross_entropy(part, of, count)[0] for part, of in zip(parts, wanted, strict=True)]
+        return self.terms(losses), logits
+
+    def terms(self, losses: Sequence[Tensor | float]) -> Tensor:
+        """A loss of each own shard as one tensor: float64 on the CPU, where losses are numbers."""
+        return torch.stack(
+            [torch.as_tensor(loss, dtype=torch.float64 if self.images.is_cpu else None) for loss in losses]
+        )
 
     # --- for the training loop ------------------------------------------------------------------------
 
     def advance(self, most: int) -> None:
         """Trains the next iteration, a single one of the `most` that are allowed."""
-        self.passes.add_losses(self.totals, self.iteration(self.step))
+        self.iterate(self.step)
         self.step += 1
+
+    def iterate(self, step: int | Tensor) -> None:
+        """Trains iteration `step` and adds its losses to `totals`."""
+        losses = self.iteration(step)
+        if self.shards.count > 1:  # one exchange for all of them
+            losses = self.shards.sum_of(torch.stack([torch.as_tensor(loss) for loss in losses], dim=1)).unbind()
+        self.passes.add_losses(self.totals, losses)
 
     def published(self) -> Autoencoder:
         """The model for a snapshot: the model itself, or a copy with averages in place of weights."""
@@ -152,6 +220,11 @@ class Trainer(ABC):
         for name, optimizer in self.optimizers.items():
             optimizer.adam.resume(int(tensors[f"{name}.steps"]))
         self.step = step
+
+    def follow_first_rank(self) -> None:
+        """Gives all ranks the state of the first one, which may have resumed. All ranks call it."""
+        if self.shards.ranks > 1:
+            self.restore(*self.shards.follow_first(self.step, self.state()))
 
     def diverged_networks(self) -> list[str]:
         """The names of networks with a weight that is infinite or NaN."""

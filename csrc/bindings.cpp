@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings_gradients.h"
 #include "bindings_items.h"
 #include "bindings_perceptron.h"
 #include "cpu/cores.h"
@@ -180,6 +181,7 @@ PYBIND11_MODULE(aae_native, m) {
   m.def("normal_from_words", &normal_from_words, "words"_a, "out"_a, "pairs"_a, "std"_a);
 
   perceptron::bind(m);
+  gradients::bind(m);
 
   m.def("build_info", &build_info, "How this module was built, and the instruction set that it uses here.");
   m.def("set_isa", &aae::set_isa, "name"_a, "Use another of build_info()['available_isas']: the same bits, slower.");

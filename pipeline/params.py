@@ -102,6 +102,14 @@ class Params(Section):
         Literal["auto"] | Annotated[int, Field(ge=1, le=1024)],
         Field(description="threads of the training on the CPU; they do not change its results"),
     ]
+    shards: Annotated[
+        Literal[1, 2, 4, 8, 16, 32, 64],
+        Field(description="parts of every minibatch, whose gradients are added in one order; 1: not divided"),
+    ]
+    ranks: Annotated[
+        int,
+        Field(ge=1, le=64, description="processes of a training, each with its GPU or a part of the CPU's threads"),
+    ]
     data: Data
     evaluation: Evaluation
     render: Render
@@ -174,11 +182,25 @@ def check_agreement(params: Params) -> None:
         if repeated := [value for value, count in counts.items() if count > 1]:
             raise InputError(f"{key}: {min(repeated)} is listed twice")
     check_results_names(params.recipes)
+    if params.shards % params.ranks:
+        raise InputError(f"ranks: must divide shards, which is {params.shards}; found {params.ranks}")
     for recipe in params.recipes:
         try:
             recipe.kind.check(recipe.settings, params.code_size)
         except InputError as error:
             raise InputError(f"{recipe.name}.{error}") from None
+        if params.shards > 1:
+            check_shards(recipe, params)
+
+
+def check_shards(recipe: Recipe, params: Params) -> None:
+    """Raises InputError if the recipe's minibatches cannot be divided into so many shards."""
+    rows = recipe.kind.divided_rows(recipe.settings, params.batch_size)
+    if rows is None:
+        raise InputError(f"shards: {recipe.name} cannot divide its minibatches; allowed: 1; found {params.shards}")
+    for name, count in rows.items():
+        if count % params.shards:
+            raise InputError(f"shards: must divide {name} in {recipe.name}, which is {count}; found {params.shards}")
 
 
 def check_results_names(recipes: list[Recipe]) -> None:

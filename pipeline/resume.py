@@ -19,6 +19,7 @@ USED = {
     "code_size",
     "precision",
     "deterministic",
+    "shards",
 }  # in addition to the model's section
 
 

@@ -24,13 +24,15 @@ from aae.errors import Diverged, InputError
 from aae.files import write_whole
 from aae.machine import describe_machine
 from aae.models import Recipe, build_model, kind_name, to_inputs
+from aae.ranks import Shards
 from aae.snapshots import Metadata, list_snapshots, save_snapshot
 from aae.trainer import Trainer, train_epoch
 from pipeline.cli import run_arguments, run_stage
+from pipeline.launch import interruption, is_rank, joined_ranks, launch
 from pipeline.memory import check_memory
 from pipeline.params import Params, load_params
 from pipeline.paths import CODES, DATA, DEVICE, HISTORY, SNAPSHOTS, TIMING, run_name
-from pipeline.resume import Interruption, scratch_folder
+from pipeline.resume import scratch_folder
 from pipeline.tables import read_json, write_record
 from pipeline.threads import set_threads, take_share
 
@@ -42,9 +44,18 @@ def main() -> None:
     recipe, seed = run_arguments(params)
     check_extension()
     device = chosen_device()
+    if params.ranks > 1 and not is_rank():
+        launch(run_name(recipe.name, seed), params, device)
+        return
+    with joined_ranks(device):
+        train_run(recipe, seed, params, device)
+
+
+def train_run(recipe: Recipe, seed: int, params: Params, device: torch.device) -> None:
+    """Trains a run, or a rank's part of it: the first rank writes the results, the others only train."""
     set_products(params, device)
-    if params.threads != "auto":
-        set_threads(params.threads)
+    if params.threads != "auto" or params.ranks > 1:
+        set_threads(aae_native.get_threads() if params.threads == "auto" else params.threads, params.ranks)
     torch.set_num_threads(1)  # more would take cores from the native passes, which do nearly all the work
     dataset = load_dataset(DATA)
     images = len(dataset.train_images)
@@ -53,6 +64,9 @@ def main() -> None:
     check_memory(recipe, params.code_size, dataset.pixels)
     iterations = images // params.batch_size
     trainer = build_trainer(recipe, seed, params, dataset, device, params.epochs * iterations)
+    if trainer.shards.rank > 0:
+        follow(trainer, params, iterations)
+        return
     scratch = scratch_folder(recipe.name, seed, params, dataset, device)
     run = run_name(recipe.name, seed)
     test_images = to_inputs(dataset.test_images).to(device)
@@ -63,6 +77,15 @@ def main() -> None:
     shutil.rmtree(scratch)
     with contextlib.suppress(OSError):  # may hold interrupted trainings with other parameters
         scratch.parent.rmdir()
+
+
+def follow(trainer: Trainer, params: Params, iterations: int) -> None:
+    """Trains all epochs from the first rank's state on, and writes nothing."""
+    trainer.follow_first_rank()
+    for epoch in range(trainer.step // iterations + 1, params.epochs + 1):
+        if params.threads == "auto" and epoch > TIMED_EPOCHS:
+            take_share(params.ranks)
+        train_epoch(trainer, epoch, iterations)
 
 
 def train(
@@ -89,12 +112,13 @@ def train(
     else:
         save_snapshot(scratch / "snapshots", 0, trainer.published(), metadata)
         save_outputs(scratch, 0, trainer, test_images)
+    trainer.follow_first_rank()
     shutil.rmtree(SNAPSHOTS / run, ignore_errors=True)
     for epoch, path in list_snapshots(scratch / "snapshots").items():
         if epoch <= len(history):
             publish(path, run)
 
-    interruption = Interruption()
+    stop = interruption()
     saved = time.monotonic()
 
     def save(spent: float) -> None:
@@ -105,7 +129,7 @@ def train(
 
     def after_iteration(step: int) -> None:
         progress.update(step - progress.n)
-        if interruption.requested:
+        if stop.requested:
             save(time.perf_counter() - start)
             raise InputError(f"{run}: interrupted after iteration {step}; `dvc repro` resumes from there")
         if time.monotonic() - saved > 60:
@@ -121,7 +145,7 @@ def train(
         for epoch in range(len(history) + 1, params.epochs + 1):
             start, spent = time.perf_counter() - spent, 0.0
             if params.threads == "auto" and epoch > TIMED_EPOCHS:
-                take_share()
+                take_share(params.ranks)
             try:
                 losses = train_epoch(trainer, epoch, iterations, after_iteration, graphs.advance if graphs else None)
             except Diverged as error:
@@ -183,7 +207,7 @@ def build_trainer(
     sizes = recipe.sizes(dataset.pixels, params.code_size, dataset.classes)
     model = build_model(kind_name(recipe.kind), seed, **sizes).to(device)
     prior = recipe.prior(params.code_size, dataset.classes)
-    training = {"seed": seed, "batch_size": params.batch_size, "steps": steps}
+    training = {"seed": seed, "batch_size": params.batch_size, "steps": steps, "shards": Shards(params.shards)}
     return model.trainer(recipe.settings, images, labels, prior, **training)
 
 
@@ -211,6 +235,7 @@ def write_timing(
         "iterations": f"CUDA graphs of {graph_length(iterations)}" if params.cuda_graph and on_gpu else "one by one",
         **describe_machine(device),
         "threads": threads,
+        "ranks": params.ranks,
     }
     write_record(TIMING / f"{run}.json", timing)
 

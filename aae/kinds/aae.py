@@ -91,6 +91,10 @@ class AAE(Autoencoder):
         if settings.labels and not prior.classes:
             raise InputError(f"labels: prior {prior.kind} has no classes; allowed here: false")
 
+    @classmethod
+    def divided_rows(cls, settings: Any, batch_size: int) -> dict[str, int] | None:
+        return {"half of batch_size": batch_size // 2}
+
     def trainer(
         self, settings: AAESettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
     ) -> "AAETrainer":
@@ -154,16 +158,18 @@ class AAETrainer(Trainer):
         self.minibatch = self.new_minibatch(n)  # for the reconstruction step
         self.adversarial_minibatch = self.new_minibatch(half + n)  # for the discriminator, then the generator step
         drawn, indices = self.adversarial_minibatch
-        self.discriminator_minibatch = drawn[:half], indices[:half]
-        self.generator_minibatch = drawn[half:], indices[half:]
-        rows, columns, device = 2 * half, model.code_size + model.label_classes, images.device
+        first = self.shards.rows(half)
+        self.discriminator_minibatch = drawn[:first], indices[:first]
+        self.generator_minibatch = drawn[first:], indices[first:]
+        rows, columns, device = 2 * first, model.code_size + model.label_classes, images.device
         self.discriminator_batch = torch.empty(rows, columns, device=device), torch.empty(rows, 1, device=device)
+        self.discriminator_parts = list(zip(*map(self.shards.parts, self.discriminator_batch), strict=True))
 
-        self.encoder_pass = self.passes.Pass(encoder, n)
-        self.decoder_pass = self.passes.Pass(decoder, n)
-        self.adversarial_encoder_pass = self.passes.Pass(encoder, half + n)
-        self.discriminator_pass = self.passes.Pass(discriminator_network, 2 * half)
-        self.generator_pass = self.passes.Pass(discriminator_network, n)  # through the discriminator to the codes
+        self.encoder_pass = self.new_pass(encoder, n)
+        self.decoder_pass = self.new_pass(decoder, n)
+        self.adversarial_encoder_pass = self.new_pass(encoder, half, n)
+        self.discriminator_pass = self.new_pass(discriminator_network, 2 * half)
+        self.generator_pass = self.new_pass(discriminator_network, n)  # through the discriminator to the codes
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         reconstruction = self.reconstruction_step(step)
@@ -181,7 +187,7 @@ class AAETrainer(Trainer):
         """
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         logits = self.decoder_pass.forward(self.encoder_pass.forward(images))
-        loss, grad_logits = self.passes.cross_entropy(logits, images, images.numel())
+        loss, grad_logits = self.cross_entropy(logits, images, images.numel())
         grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
         self.encoder_pass.backward(grad_codes)
         self.decoder_adam.update(step, self.decoder_pass)
@@ -205,10 +211,16 @@ class AAETrainer(Trainer):
 
     def discriminator_step(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> Tensor | float:
         """Trains the discriminator to tell `codes` (target 0) from equally many samples of the prior (target 1)."""
-        batch, targets = assemble_discriminator_batch(
-            codes, self.prior, len(codes), seed=self.seed, step=step, labels=labels, out=self.discriminator_batch
-        )
-        loss, grad_logits = self.passes.cross_entropy(self.discriminator_pass.forward(batch), targets, len(batch))
+        row = self.first_row(len(codes))
+        parts = self.shards.parts(codes)
+        labels_of = [None] * len(parts) if labels is None else self.shards.parts(labels)
+        for part, part_labels, out in zip(parts, labels_of, self.discriminator_parts, strict=True):
+            assemble_discriminator_batch(
+                part, self.prior, len(part), seed=self.seed, step=step, offset=row, labels=part_labels, out=out
+            )
+            row += len(part)
+        batch, targets = self.discriminator_batch
+        loss, grad_logits = self.cross_entropy(self.discriminator_pass.forward(batch), targets, len(batch))
         self.discriminator_pass.backward(grad_logits)
         self.discriminator_adam.update(step, self.discriminator_pass)
         return loss
@@ -218,7 +230,7 @@ class AAETrainer(Trainer):
         batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
-        loss, grad_logits = self.passes.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
+        loss, grad_logits = self.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
         grad_codes = self.generator_pass.backward(grad_logits, grad_inputs=True)
         if labels is not None:
             grad_codes = grad_codes[:, : self.model.code_size].contiguous()

@@ -13,7 +13,7 @@ from torch import Tensor
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import AAE
-from aae.ops import Stream, assemble_discriminator_batch, sample_prior
+from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
@@ -56,6 +56,10 @@ class JointAAE(AAE):
         if isinstance(masking, Schedule) and max(masking.start, masking.end) > 1:
             raise InputError(f"masking_noise: start and end should be at most 1; found {masking.start}, {masking.end}")
 
+    @classmethod
+    def divided_rows(cls, settings: JointAAESettings, batch_size: int) -> dict[str, int] | None:
+        return {"batch_size": batch_size, "recent_codes": settings.recent_codes}
+
     def trainer(
         self, settings: JointAAESettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
     ) -> "JointAAETrainer":
@@ -79,6 +83,8 @@ class JointAAETrainer(Trainer):
     The discriminator learns from the last `recent_codes` codes, including those of the present iteration, and equally
     many samples of the prior. The codes exist already, so the encoder runs one pass per iteration. A larger batch shows
     the discriminator smaller differences.
+
+    Of a divided minibatch, each shard has its own recent codes, and equally many.
 
     The penalty on the discriminator is `gradient_penalty` / 2 times the mean squared slope at the codes in random
     directions (R1 of Mescheder, Geiger & Nowozin, arXiv 1801.04406, on the codes). Slopes are differences over
@@ -117,17 +123,23 @@ class JointAAETrainer(Trainer):
 
         n, recent, device = self.batch_size, settings.recent_codes, images.device
         self.minibatch = self.new_minibatch(n)
-        self.uniform = torch.empty(n, model.pixels, device=device)
-        self.encoder_pass, self.decoder_pass = self.passes.Pass(encoder, n), self.passes.Pass(decoder, n)
-        self.generator_pass = self.passes.Pass(discriminator, n)  # through the discriminator to the codes
+        self.uniform = torch.empty(len(self.minibatch[0]), model.pixels, device=device)
+        self.encoder_pass, self.decoder_pass = self.new_pass(encoder, n), self.new_pass(decoder, n)
+        self.generator_pass = self.new_pass(discriminator, n)  # through the discriminator to the codes
         self.penalised = min(n, recent)  # the number of codes, the newest ones
         rows, columns = 2 * recent + 2 * self.penalised, model.code_size + model.label_classes
-        self.discriminator_pass = self.passes.Pass(discriminator, rows)
-        self.rows = torch.empty(rows, columns, device=device)
-        self.discriminator_batch = self.rows[: 2 * recent], torch.empty(2 * recent, 1, device=device)
-        # The first recent codes are those of the untrained encoder.
-        images, indices = self.draw(self.new_minibatch(recent), 0, Stream.DISCRIMINATOR)
-        self.recent_codes = self.add_tensor("recent_codes", self.passes.Pass(encoder, recent).forward(images).clone())
+        self.discriminator_pass = self.new_pass(discriminator, rows)
+        self.rows = torch.empty(self.shards.rows(rows), columns, device=device)
+        of_shard = recent // self.shards.count
+        self.discriminator_parts = [
+            (part, (part[: 2 * of_shard], torch.empty(2 * of_shard, 1, device=device)))
+            for part in self.shards.parts(self.rows)
+        ]
+        # The first recent codes are those of the untrained encoder. Every rank has those of all shards.
+        images, indices = draw_minibatch(self.images, recent, seed=self.seed, step=0, stream=Stream.DISCRIMINATOR)
+        blocks = None if self.shards.count == 1 else [of_shard] * self.shards.count
+        codes = self.passes.Pass(encoder, recent, blocks).forward(images).clone()
+        self.recent_codes = self.add_tensor("recent_codes", codes)
         self.recent_labels = None if labels is None else self.add_tensor("recent_labels", labels[indices])
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
@@ -150,17 +162,29 @@ class JointAAETrainer(Trainer):
         if isinstance(fraction, float) and fraction == 0:
             return images
         uniform = sample_prior(
-            self.unit_uniform, len(images), seed=self.seed, step=step, stream=Stream.MASK, out=self.uniform
+            self.unit_uniform,
+            len(images),
+            seed=self.seed,
+            step=step,
+            stream=Stream.MASK,
+            offset=self.first_row(len(images)),
+            out=self.uniform,
         )
         return uniform.ge_(2 * fraction - 1).mul_(images)
 
     def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
         """Nats per image, and the gradient in `codes` of the error per pixel; keeps the decoder's gradients."""
         noise = sample_prior(
-            self.unit_normal, len(codes), seed=self.seed, step=step, stream=Stream.NOISE, device=codes.device
+            self.unit_normal,
+            len(codes),
+            seed=self.seed,
+            step=step,
+            stream=Stream.NOISE,
+            offset=self.first_row(len(codes)),
+            device=codes.device,
         )
         logits = self.decoder_pass.forward(codes + noise * self.code_noise(step))
-        loss, grad_logits = self.passes.cross_entropy(logits, images, images.numel())
+        loss, grad_logits = self.cross_entropy(logits, images, images.numel())
         return loss * self.model.pixels, self.decoder_pass.backward(grad_logits, grad_inputs=True)
 
     def oppose(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> tuple[Tensor | float, Tensor]:
@@ -168,42 +192,67 @@ class JointAAETrainer(Trainer):
         batch = codes
         if labels is not None:
             batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
-        loss, grad_logits = self.passes.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
+        loss, grad_logits = self.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
         return loss, self.generator_pass.backward(grad_logits, grad_inputs=True)[:, : self.model.code_size]
 
     def remember(self, codes: Tensor, labels: Tensor | None) -> None:
         """Appends `codes` to the recent codes and drops equally many of the oldest."""
         for recent, new in ((self.recent_codes, codes), (self.recent_labels, labels)):
             if recent is not None and new is not None:
-                recent.copy_(torch.cat([recent, new])[-len(recent) :])
+                of_shards = recent.unflatten(0, (self.shards.count, -1))
+                new = self.shards.gather(new).unflatten(0, (self.shards.count, -1))
+                of_shards.copy_(torch.cat([of_shards, new], dim=1)[:, -of_shards.shape[1] :])
 
     def discriminator_step(self, step: int | Tensor) -> Tensor | float:
         """Trains the discriminator to tell recent codes (target 0) from samples of the prior (target 1)."""
-        batch, targets = assemble_discriminator_batch(
-            self.recent_codes,
+        first = self.shards.rank * self.shards.own
+        for shard, (rows, batch) in enumerate(self.discriminator_parts, start=first):
+            self.fill(rows, batch, shard, step)
+        logits = self.discriminator_pass.forward(self.rows)
+        losses = [
+            self.logits_gradient(part, targets, step)
+            for part, (_, (_, targets)) in zip(self.shards.parts(logits), self.discriminator_parts, strict=True)
+        ]
+        self.discriminator_pass.backward(logits)  # overwritten by their gradient
+        self.discriminator_adam.update(step, self.discriminator_pass)
+        return losses[0] if self.shards.count == 1 else self.terms(losses)
+
+    def fill(self, rows: Tensor, batch: tuple[Tensor, Tensor], shard: int, step: int | Tensor) -> None:
+        """Fills a shard's `rows`: recent codes and samples, which are `batch` with its targets, and penalised codes."""
+        n, penalised = len(batch[0]) // 2, self.penalised // self.shards.count
+        some = slice(shard * n, (shard + 1) * n)
+        assemble_discriminator_batch(
+            self.recent_codes[some],
             self.prior,
-            len(self.recent_codes),
+            n,
             seed=self.seed,
             step=step,
-            labels=self.recent_labels,
-            out=self.discriminator_batch,
+            offset=shard * n,
+            labels=None if self.recent_labels is None else self.recent_labels[some],
+            out=batch,
         )
-        n, to_side = self.penalised, self.rows[len(batch) :].view(2, self.penalised, -1)
-        to_side.copy_(batch[len(self.recent_codes) - n : len(self.recent_codes)])
+        to_side = rows[2 * n :].view(2, penalised, -1)
+        to_side.copy_(rows[n - penalised : n])
         direction = sample_prior(
-            self.directions, n, seed=self.seed, step=step, stream=Stream.PENALTY, device=batch.device
+            self.directions,
+            penalised,
+            seed=self.seed,
+            step=step,
+            stream=Stream.PENALTY,
+            offset=shard * penalised,
+            device=rows.device,
         )
         to_side[0, :, : self.model.code_size] += direction
         to_side[1, :, : self.model.code_size] -= direction
 
-        logits = self.discriminator_pass.forward(self.rows)
-        loss, _ = self.passes.cross_entropy(logits[: len(batch)], targets, len(batch))  # overwritten by the gradient
-        ahead, behind = logits[len(batch) :].split(n)
-        grad_ahead = (ahead - behind) * self.gradient_penalty(step) * (1 / (4 * PENALTY_STEP**2 * n))
+    def logits_gradient(self, logits: Tensor, targets: Tensor, step: int | Tensor) -> Tensor | float:
+        """The loss of a shard's `logits`, which their gradient, with that of the penalty, overwrites."""
+        count = self.shards.count * len(targets)
+        loss, _ = self.passes.cross_entropy(logits[: len(targets)], targets, count)
+        ahead, behind = logits[len(targets) :].chunk(2)
+        grad_ahead = (ahead - behind) * self.gradient_penalty(step) * (1 / (4 * PENALTY_STEP**2 * self.penalised))
         ahead.copy_(grad_ahead)
         behind.copy_(-grad_ahead)
-        self.discriminator_pass.backward(logits)
-        self.discriminator_adam.update(step, self.discriminator_pass)
         return loss
 
 

@@ -59,6 +59,10 @@ class VAE(Autoencoder):
         """Always a normal prior: the Kullback-Leibler divergence from it is known in closed form."""
         return NormalPrior(code_size, settings.prior.std)
 
+    @classmethod
+    def divided_rows(cls, settings: VAESettings, batch_size: int) -> dict[str, int] | None:
+        return {"batch_size": batch_size}
+
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), each [n, code_size], for images in [0, 1], float [n, pixels]."""
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
@@ -93,25 +97,44 @@ class VAETrainer(Trainer):
         self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", autoencoder)
         self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", autoencoder)
         self.minibatch = self.new_minibatch(self.batch_size)
-        self.noise = torch.empty(self.batch_size, model.code_size, device=images.device)
-        self.encoder_pass = self.passes.Pass(encoder, self.batch_size)
-        self.decoder_pass = self.passes.Pass(decoder, self.batch_size)
+        self.noise = torch.empty(len(self.minibatch[0]), model.code_size, device=images.device)
+        self.encoder_pass = self.new_pass(encoder, self.batch_size)
+        self.decoder_pass = self.new_pass(decoder, self.batch_size)
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """See `Trainer.iteration`; the losses are in nats per image."""
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         noise = sample_prior(
-            self.unit_normal, len(images), seed=self.seed, step=step, stream=Stream.NOISE, out=self.noise
+            self.unit_normal,
+            len(images),
+            seed=self.seed,
+            step=step,
+            stream=Stream.NOISE,
+            offset=self.first_row(len(images)),
+            out=self.noise,
         )
         posterior = self.encoder_pass.forward(images)
         logits = self.decoder_pass.forward(self.passes.sample_posterior(posterior, noise))
-        reconstruction, grad_logits = self.passes.cross_entropy(logits, images, len(images))
+        reconstruction, grad_logits = self.cross_entropy(logits, images, len(images))
         grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
-        kl, grad_posterior = self.passes.kl_to_normal(posterior, noise, grad_codes, self.prior.std)
+        kl, grad_posterior = self.kl_to_prior(posterior, noise, grad_codes)
         self.encoder_pass.backward(grad_posterior)
         self.decoder_adam.update(step, self.decoder_pass)
         self.encoder_adam.update(step, self.encoder_pass)
         return reconstruction + kl, reconstruction, kl
+
+    def kl_to_prior(self, posterior: Tensor, noise: Tensor, grad_codes: Tensor) -> tuple[Tensor | float, Tensor]:
+        """The divergence and the gradient of `kl_to_normal`, means over the rows of all ranks."""
+        shards = self.shards
+        if shards.count == 1:
+            return self.passes.kl_to_normal(posterior, noise, grad_codes, self.prior.std)
+        # A shard's mean is `count` times its part of the whole mean. `count` is a power of 2, so the scaling is exact.
+        of_shards = [
+            self.passes.kl_to_normal(*parts, self.prior.std)
+            for parts in zip(*map(shards.parts, (posterior, noise, grad_codes * shards.count)), strict=True)
+        ]
+        losses, gradients = zip(*of_shards, strict=True)
+        return self.terms(losses) / shards.count, torch.cat(gradients) / shards.count
 
 
 MODEL = VAE

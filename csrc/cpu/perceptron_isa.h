@@ -30,6 +30,10 @@ struct PerceptronLoops {
   // Updates all inputs of a layer with at most kFew inputs, and its bias.
   void (*update_few_inputs)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
   void (*update_bias)(const Linear&, const LayerRows&, const Moments&, const AdamStep&, Range outputs);
+  // The functions of gradients.h.
+  void (*gradient)(const LayerRows&, int64_t inputs, int64_t outputs, bool sparse, float* weight, float* bias,
+                   Range some_inputs, Range some_outputs);
+  void (*apply_adam)(float* parameter, float* mean, float* square, const float* gradient, const AdamStep&, Range some);
   // Writes to `used` the columns of x [?, columns] in which one of the given `count` rows is not 0. Returns the number
   // of these columns.
   int32_t (*columns_used)(const float* x, int64_t columns, const int32_t* rows, int64_t count, int32_t* used);

@@ -342,11 +342,16 @@ int32_t columns_used(const float* x, int64_t columns, const int32_t* rows, int64
 }
 
 }  // namespace
+}  // namespace aae
+
+#include "gradient_loops.h"
+
+namespace aae {
 
 extern const PerceptronLoops AAE_PERCEPTRON_LOOPS = {
-    kWidth,          kSparseRows,  kRows,         forward,          forward_sparse,     backward,
-    backward_listed, update,       update_sparse, update_sorted,    update_few_inputs,  update_bias,
-    columns_used,    move_average, cross_entropy, sample_posterior, posterior_gradient,
+    kWidth,       kSparseRows,   kRows,         forward,           forward_sparse,     backward, backward_listed,
+    update,       update_sparse, update_sorted, update_few_inputs, update_bias,        gradient, apply_adam,
+    columns_used, move_average,  cross_entropy, sample_posterior,  posterior_gradient,
 };
 
 }  // namespace aae

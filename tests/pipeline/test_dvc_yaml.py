@@ -117,7 +117,7 @@ class Recorded:
 # Parameters that a stage may read without listing them. They affect only the timing that the stage writes.
 FREE = {
     "device": {"models", "seeds", "data.path", "code_size", "aae", "vae"},
-    "train": {"models", "threads", "cuda_graph"},
+    "train": {"models", "threads", "cuda_graph", "ranks"},
     "evaluate": {"models"},
     "render": {"models"},
     "floor": {"models"},

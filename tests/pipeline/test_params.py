@@ -7,7 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
-from aae.models import kind_names
+from aae.kinds.vae import VAE
+from aae.models import Autoencoder, kind_names
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 from aae.schedules import Schedule
 from pipeline.params import json_schema, load_params
@@ -83,6 +84,9 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "precision: float16",
             "precision: input should be 'float32', 'tf32' or 'bfloat16'; found 'float16'",
         ),
+        ("shards: 1 ", "shards: 3 ", "shards: input should be 1, 2, 4, 8, 16, 32 or 64; found 3"),
+        ("ranks: 1 ", "ranks: 2 ", "ranks: must divide shards, which is 1; found 2"),
+        ("ranks: 1 ", "ranks: 0 ", "ranks: input should be greater than or equal to 1; found 0"),
         ("cuda_graph: true", "cuda_graph: 36", "cuda_graph: input should be a valid boolean; found 36"),
         ("models: [aae, aae_joint, vae]", "models: []", "models: list should have at least 1 item"),
         ("models: [aae, aae_joint, vae]", "models: [aae, aae]", "models: aae is listed twice"),
@@ -178,6 +182,18 @@ def test_bad_values_are_named_in_one_line(edit, old, new, message):
     assert "params.yaml: " in line
     assert line.isprintable(), "in one line, and nothing that a terminal obeys"
     assert len(line) < 600
+
+
+def test_shards_divide_the_rows_of_every_model(edit, monkeypatch):
+    eight = "shards: 1 ", "shards: 8 "
+    assert edit(*eight, "ranks: 1 ", "ranks: 4 ").ranks == 4
+    with pytest.raises(InputError, match=r"shards: must divide half of batch_size in aae, which is 4; found 8$"):
+        edit(*eight, "batch_size: 128", "batch_size: 8")
+    with pytest.raises(InputError, match=r"shards: must divide recent_codes in aae_joint, which is 500; found 8$"):
+        edit(*eight, "recent_codes: 512", "recent_codes: 500")
+    monkeypatch.setattr(VAE, "divided_rows", classmethod(Autoencoder.divided_rows.__func__))
+    with pytest.raises(InputError, match=r"shards: vae cannot divide its minibatches; allowed: 1; found 8$"):
+        edit(*eight)
 
 
 def test_an_unknown_key_in_a_section_says_what_is_allowed_there(edit):

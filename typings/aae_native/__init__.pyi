@@ -177,6 +177,30 @@ class Adam:
 def adam_rates(learning_rate: float, beta1: float, beta2: float, step: int) -> tuple[float, float]: ...
 def move_average(average: int, parameter: int, count: int, rate: float) -> None: ...
 
+# --- gradients: csrc/gradients.h ------------------------------------------------------------------
+
+def layer_gradient(
+    x: int,
+    grad_outputs: int,
+    rows: int,
+    inputs: int,
+    outputs: int,
+    sparse_inputs: bool,
+    weight: int,
+    bias: int,
+) -> None: ...
+def apply_adam(
+    parameter: int,
+    mean: int,
+    square: int,
+    gradient: int,
+    count: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    step: int,
+) -> None: ...
+
 # --- losses: csrc/losses.h ------------------------------------------------------------------------
 
 def cross_entropy(logits: int, targets: int, target: float, n: int, outputs: int, scale: float) -> float: ...
