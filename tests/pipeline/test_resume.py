@@ -177,6 +177,11 @@ def test_a_second_training_of_a_run_at_work_ends_with_one_line(repository, unint
     while not checkpoints(repository.root):
         time.sleep(0.001)
     first.send_signal(signal.SIGSTOP)
+    for name, table in uninterrupted.items():
+        if name.endswith(".tsv"):
+            shown = (repository.root / name).read_bytes()
+            assert table.startswith(shown), "rows appear during the training"
+            assert len(shown.splitlines()) > 5
     output = repository.run(*TRAIN, status=1)
     first.send_signal(signal.SIGCONT)
     assert output == "error: aae-0: another process trains it; wait until it is done\n"
