@@ -164,7 +164,7 @@ def test_a_full_disk(whole, disk, monkeypatch, name, free, earlier):
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("train", 2000), ("evaluate", 100), *slow(*((name, most) for name in STAGES for most in (100, 1000, 4000)))],
+    [("train", 2000), *slow(*((name, most) for name in STAGES for most in (100, 1000, 4000)))],
 )
 def test_a_limit_on_the_size_of_files(whole, tmp_path, monkeypatch, name, most):
     folder = tmp_path / "copy"
