@@ -7,7 +7,6 @@ import argparse
 import csv
 import io
 import math
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -165,7 +164,7 @@ def encode(arguments: argparse.Namespace) -> None:
     if arguments.output:
         write_whole(arguments.output, content.getvalue())
     else:
-        write_to_screen(content.getvalue().decode())
+        sys.stdout.write(content.getvalue().decode())
 
 
 def decode(arguments: argparse.Namespace) -> None:
@@ -273,16 +272,6 @@ def csv_of(names: list[str], codes: "np.ndarray") -> str:
     writer.writerow(["image", *(f"z_{i}" for i in range(codes.shape[1]))])
     writer.writerows([name, *map(str, code)] for name, code in zip(names, codes, strict=True))
     return text.getvalue()
-
-
-def write_to_screen(text: str) -> None:
-    """Writes to standard output; its reader may stop early, as `head` does."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's flush at exit does not fail
-        sys.exit(1)
 
 
 def code_or_class(text: str, model: "TrainedModel", data: Path, option: str) -> Any:

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aae.errors import InputError
+from aae.files import Content, write_together
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 LABELS = ("train_labels", "test_labels")  # missing in a set without labels
@@ -49,16 +51,16 @@ class Dataset:
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Writes into `folder` a `.npy` file (uint8) for each array of the set, and `classes.json`, the class names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ARRAYS:
-        path, array = folder / f"{name}.npy", getattr(dataset, name)
-        if array is None:
-            path.unlink(missing_ok=True)  # left by an earlier set
-        else:
-            np.save(path, array)
+    """Writes into `folder` a `.npy` file (uint8) for each array of the set, and `classes.json`, the class names.
+
+    If that fails, an earlier set in the folder stays as it was.
+    """
+    arrays = {name: array for name in ARRAYS if (array := getattr(dataset, name)) is not None}
+    files: dict[Path, Content] = {folder / f"{name}.npy": partial(np.save, arr=array) for name, array in arrays.items()}
     text = json.dumps(dataset.class_names, ensure_ascii=False)
-    (folder / "classes.json").write_text(text + "\n", encoding="utf-8")
+    write_together(files | {folder / "classes.json": f"{text}\n".encode()})
+    for name in set(ARRAYS) - set(arrays):
+        (folder / f"{name}.npy").unlink(missing_ok=True)  # left by an earlier set
 
 
 def load_dataset(folder: Path) -> Dataset:

@@ -1,8 +1,12 @@
 """The exception for errors that the user can fix, and how a command ends with it."""
 
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE)
 
 
 class InputError(ValueError):
@@ -22,7 +26,8 @@ def told_in_one_line() -> Iterator[None]:
     Ctrl-C.
     """
     try:
-        yield
+        with standard_output():
+            yield
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -35,3 +40,22 @@ def told_in_one_line() -> Iterator[None]:
         sys.exit("error: the system refuses to start more threads; lower OMP_NUM_THREADS, or raise its limits")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """Writes what the block prints before it ends, not at Python's exit, which would report an error in its own way.
+
+    Errors name standard output: files that the block writes have a name (`aae.files`). If the reader stopped early, as
+    `head` does, the process ends with status 1.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in OF_WRITING:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's flush at exit does not fail
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        raise OSError(error.errno, error.strerror, "standard output") from None

@@ -6,6 +6,7 @@ spanned by the first two principal components of the last snapshot's codes. A no
 plane and is drawn as circles at its standard deviations. Any other prior is drawn as samples.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from aae.errors import InputError
+from aae.files import write_whole
 from aae.priors import Prior
 
 DPI = 100
@@ -228,7 +230,16 @@ def animation(scatters: Sequence[Image.Image], manifolds: Sequence[Image.Image],
     """Writes a GIF of the two series of pictures side by side, one frame per epoch; the last frame stays longer."""
     frames = [beside(scaled(left), scaled(right)) for left, right in zip(scatters, manifolds, strict=True)]
     durations = [700] * (len(frames) - 1) + [3500]  # ms
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    content = io.BytesIO()
+    frames[0].save(content, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    write_whole(path, content.getvalue())
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a picture as PNG."""
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    write_whole(path, content.getvalue())
 
 
 # --- parts of a plot ------------------------------------------------------------------------------

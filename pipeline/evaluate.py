@@ -45,8 +45,9 @@ def main() -> None:
     sample = Sample(indices, target if len(indices) == images else target_for(len(indices), settings.cells))
 
     def measure(epoch: int, path: Path) -> dict[str, Any]:
+        model = load_snapshot(path)
         try:
-            return {"epoch": epoch} | model_metrics(load_snapshot(path), test, train, sample, prior, seed=seed)
+            return {"epoch": epoch} | model_metrics(model, test, train, sample, prior, seed=seed)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from aae.errors import InputError
+from aae.files import write_whole
 from aae.models import Recipe, find_kind, kind_names
 from aae.settings import LARGEST_COUNT, Count, Positive
 from pipeline.paths import PARAMS, SUMMARY
@@ -286,7 +287,7 @@ def json_schema() -> str:
 
 def main() -> None:
     load_params()
-    PARAMS.with_suffix(".schema.json").write_text(json_schema(), encoding="utf-8")
+    write_whole(PARAMS.with_suffix(".schema.json"), json_schema().encode())
 
 
 if __name__ == "__main__":

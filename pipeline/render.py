@@ -8,7 +8,7 @@ import torch
 from aae.backprop_cpu import forward
 from aae.data import load_dataset
 from aae.errors import InputError
-from aae.figures import View, animation, grid_shape, manifold, manifold_codes, manifold_reach, scatter
+from aae.figures import View, animation, grid_shape, manifold, manifold_codes, manifold_reach, save_picture, scatter
 from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
@@ -42,7 +42,6 @@ def main() -> None:
     grid = torch.from_numpy(manifold_codes(view, shape, reach)).float()
 
     folder = FIGURES / run
-    folder.mkdir(parents=True, exist_ok=True)
     scatters, manifolds = [], []
     for epoch, model in models.items():
         subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images"
@@ -52,7 +51,7 @@ def main() -> None:
             codes[epoch], labels, view, class_names=data.class_names, title=title, subtitle=subtitle, epoch=epoch
         )
         scatters.append(picture)
-        picture.save(folder / f"scatter-{epoch:03d}.png")
+        save_picture(picture, folder / f"scatter-{epoch:03d}.png")
 
         decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy()
         decoded = decoded.reshape(*shape, *data.picture_shape)
@@ -60,7 +59,7 @@ def main() -> None:
         title = f"{recipe.title} decoder"
         picture = manifold(decoded, view, reach, title=title, subtitle=subtitle, epoch=epoch)
         manifolds.append(picture)
-        picture.save(folder / f"manifold-{epoch:03d}.png")
+        save_picture(picture, folder / f"manifold-{epoch:03d}.png")
     animation(scatters, manifolds, folder / "animation.gif")
 
 

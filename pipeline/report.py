@@ -2,12 +2,12 @@
 
 from pipeline.extension import check_extension
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from aae.data import load_dataset
+from aae.files import write_together
 from aae.models import Recipe, compared_with
 from aae.report import render_markdown, render_page
 from aae.results import Results, Run
@@ -59,14 +59,14 @@ def main() -> None:
     )
     page = render_page(results, data.test_images, data.test_labels)
 
-    shutil.rmtree(REPORT, ignore_errors=True)  # may hold pictures of other seeds
-    REPORT.mkdir(parents=True)
-    (REPORT / "index.html").write_text(page, encoding="utf-8")
-    (REPORT / "report.md").write_text(render_markdown(results), encoding="utf-8")
+    contents = {"index.html": page.encode(), "report.md": render_markdown(results).encode()}
     for model in results.models:
         first = model.runs[0]
-        for kind, content in first.figures.items():
-            (REPORT / f"{first.name}-{kind}.png").write_bytes(content)
+        contents |= {f"{first.name}-{kind}.png": content for kind, content in first.figures.items()}
+    write_together({REPORT / name: content for name, content in contents.items()})
+    for path in REPORT.glob("*.png"):
+        if path.name not in contents:
+            path.unlink()  # a picture of another seed
 
 
 def listed(params: Params) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def read_claims(path: Path, models: list[str], claims: tuple[str, ...]) -> dict[
 
 
 def load_history(folder: Path, recipe: Recipe) -> dict[str, list[tuple[float, float]]]:
-    """loss -> (epoch, value) from DVCLive's files, of the losses that the charts show."""
+    """loss -> (epoch, value) from the tables of stage `train`, of the losses that the charts show."""
     losses = [loss for each in recipe.kind.loss_charts for loss in each.lines]
     tables = {loss: read_csv(folder / f"plots/metrics/{loss}.tsv", ("step", loss), "\t") for loss in losses}
     return {loss: [(row["step"], row[loss]) for row in rows] for loss, rows in tables.items()}

@@ -9,22 +9,19 @@ there are cores; DVC's locks permit this. The floor does not depend on a run and
 from pipeline.extension import check_extension
 
 import argparse
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Event, Lock
 
 from aae.errors import InputError
-from aae.files import write_whole
+from aae.files import alone, write_whole
 from pipeline.cli import run_stage
 from pipeline.params import load_params
 from pipeline.paths import run_name
@@ -33,6 +30,7 @@ LOCK = Path(".dvc/tmp/repro.lock")  # held by a process of this program while it
 DVC = (sys.executable, "-m", "dvc")
 OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # all stages except `device`
 interrupted = Event()
+locks: list[int] = []  # descriptors that keep LOCK held; running `dvc` share them if this process is killed
 
 
 def main() -> None:
@@ -41,21 +39,9 @@ def main() -> None:
     jobs = parser.parse_args().jobs
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs: must be at least 1; found {jobs}")
-    with alone():
+    with alone(LOCK, "another `make repro` is at work in this folder; wait until it is done") as lock:
+        locks.append(lock.fileno())
         make_all(jobs)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Raises InputError if another process of this program is at work in this folder; the system frees a dead one's
-    lock."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with open(LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError("another `make repro` is at work in this folder; wait until it is done") from None
-        yield
 
 
 def make_all(jobs: int | None) -> None:
@@ -83,7 +69,7 @@ def make_all(jobs: int | None) -> None:
 def repro(*arguments: str, **environment: str) -> None:
     """Runs `dvc repro`. If it fails, it has reported the error, and this program fails, too."""
     command = [*DVC, "--wait-for-lock", "repro", *arguments]
-    if interrupted.is_set() or subprocess.run(command, env=os.environ | environment).returncode:
+    if interrupted.is_set() or subprocess.run(command, env=os.environ | environment, pass_fds=locks).returncode:
         sys.exit(1)
 
 
@@ -117,7 +103,7 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
 
     with TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         file = Path(folder) / "threads"
-        file.write_text(share())
+        write_whole(file, share().encode())
         done = [pool.submit(make, stages) for stages in targets]
     for future in done:
         future.result()  # raises if it failed

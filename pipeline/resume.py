@@ -1,14 +1,22 @@
 """Interrupting a training, and the folder from which it resumes."""
 
 import hashlib
+import io
 import json
 import signal
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aae_native
+import numpy as np
 import torch
 
+from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
 from aae.data import Dataset
+from aae.files import GrowingFile, is_whole, sha256_of
+from aae.snapshots import Metadata, save_snapshot
+from aae.trainer import Trainer
 from pipeline.params import Params
 from pipeline.paths import SCRATCH, run_name
 
@@ -35,6 +43,93 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
     return SCRATCH / run_name(name, seed) / content.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is noted of an epoch: its losses, and how long it took with how many threads."""
+
+    losses: dict[str, float]
+    seconds: float
+    threads: int
+
+
+class Progress:
+    """All that a training has done so far, in its scratch folder.
+
+    Snapshots, and three files that grow: `epochs.jsonl` has a line for each epoch, `codes.npy` the encoder's outputs
+    for the test images, before training and after each epoch, and `snapshots/SHA256SUMS` the digests of the snapshots.
+    A checkpoint holds the length and the digest of each of the three. So neither the time that an epoch takes nor the
+    memory depends on the number of epochs before it, and everything that is read back is verified.
+
+    Args:
+        folder: the scratch folder, see `scratch_folder`.
+        epochs: of the whole training.
+    """
+
+    def __init__(self, folder: Path, epochs: int):
+        self.folder, self.snapshots, self.total = folder, folder / "snapshots", epochs
+        self.checkpoint = load_checkpoint(folder)  # where the training resumes
+        self.open_files()
+        if self.checkpoint and not all(is_whole(path, digest) for path, digest in self.listed_snapshots()):
+            self.checkpoint = None
+            self.open_files()
+        if not self.checkpoint:
+            remove_checkpoints(folder)
+
+    def open_files(self) -> None:
+        """Opens the files that grow, and cuts off what the checkpoint does not know."""
+        marks = self.checkpoint.files if self.checkpoint else {}
+
+        def opened(name: str) -> GrowingFile:
+            return GrowingFile(self.folder / name, marks[name][0] if marks else 0)
+
+        self.files = {name: opened(name) for name in ("epochs.jsonl", "codes.npy", "snapshots/SHA256SUMS")}
+        self.log, self.codes, self.sums = self.files.values()
+
+    def add_epoch(self, epoch: Epoch) -> None:
+        """Notes the next epoch."""
+        self.log.append(f"{json.dumps(asdict(epoch))}\n".encode())
+
+    def epochs(self) -> Iterator[Epoch]:
+        """The epochs so far, from the first."""
+        with open(self.log.path, encoding="utf-8") as file:
+            for line in file:
+                yield Epoch(**json.loads(line))
+
+    def add_codes(self, outputs: np.ndarray) -> None:
+        """Adds the encoder's outputs [test images, outputs], float32, of the next epoch; the first are of epoch 0."""
+        if not self.codes.length:
+            self.codes.append(npy_header((self.total + 1, *outputs.shape), outputs.dtype))
+        self.codes.append(np.ascontiguousarray(outputs).tobytes())
+
+    def add_snapshot(self, epoch: int, trainer: Trainer, metadata: Metadata) -> Path:
+        """Saves the snapshot of `epoch`; returns its path."""
+        path = save_snapshot(self.snapshots, epoch, trainer.published(), metadata)
+        for each in (path,) if self.sums.length else (path, path.with_name("config.json")):
+            self.sums.append(f"{sha256_of(each)}  {each.name}\n".encode())
+        return path
+
+    def listed_snapshots(self) -> Iterator[tuple[Path, str]]:
+        """Path and digest of every snapshot that `SHA256SUMS` lists, and of `config.json`."""
+        for line in self.sums.path.read_text().splitlines():
+            digest, name = line.split("  ")
+            yield self.snapshots / name, digest
+
+    def save(self, trainer: Trainer, epochs: int, spent: float) -> None:
+        """Writes a checkpoint, `spent` seconds after epoch `epochs` was done."""
+        files = {name: file.mark() for name, file in self.files.items()}
+        save_checkpoint(
+            self.folder, Checkpoint(trainer.step, trainer.state(), {"epochs": epochs, "spent": spent}, files)
+        )
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """What a `.npy` file of an array begins with. The array's bytes, row by row, follow."""
+    header = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
 
 
 class Interruption:

@@ -1,6 +1,7 @@
 """Writing and reading the JSON, CSV and NumPy files of results."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -10,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from aae.errors import InputError
+from aae.files import write_whole
 from pipeline.paths import stage_of
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     """Writes `content`, rounded, as indented JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, f"{text}\n".encode())
 
 
 def write_record(path: Path, content: dict[str, Any]) -> None:
@@ -31,11 +32,11 @@ def write_record(path: Path, content: dict[str, Any]) -> None:
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Writes `rows`, rounded; the keys of the first row are the header, and None is an empty cell."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rounded(list(rows)))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rounded(list(rows)))
+    write_whole(path, text.getvalue().encode())
 
 
 def read_json(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """A checkpoint restores what was saved, and a damaged one is never loaded."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from aae.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from aae.files import GrowingFile
 
 
 def checkpoint(step: int) -> Checkpoint:
@@ -44,6 +47,31 @@ def test_no_more_than_two_are_kept(folder):
 
 def test_there_may_be_none(tmp_path):
     assert load_checkpoint(tmp_path) is None
+
+
+def test_later_ones_that_are_damaged_make_room(folder):
+    """A training that had to continue from an earlier one keeps two that it can use."""
+    (folder / "000000000012.safetensors").write_bytes(b"")
+    for step in (8, 9):
+        save_checkpoint(folder, checkpoint(step))
+    assert sorted(path.stem for path in folder.iterdir()) == ["000000000008", "000000000009"]
+
+
+def test_a_file_that_belongs_to_it_is_verified(folder):
+    """Content that was added later does not matter; if content is damaged, the checkpoint before is used."""
+    log = GrowingFile(folder / "log")
+    for step in (20, 30):
+        log.append(f"{step}\n".encode())
+        save_checkpoint(folder, replace(checkpoint(step), files={"log": log.mark()}))
+    log.append(b"torn li")
+    assert load_checkpoint(folder).step == 30
+    assert load_checkpoint(folder).files == {"log": (6, hashlib.sha256(b"20\n30\n").hexdigest())}
+    log.path.write_bytes(b"20\n3")
+    assert load_checkpoint(folder).step == 20
+    log.path.write_bytes(b"21\n30\n")
+    assert load_checkpoint(folder) is None
+    log.path.unlink()
+    assert load_checkpoint(folder) is None
 
 
 def changes(byte: int) -> set[int]:

@@ -1,6 +1,7 @@
 """A separate small repository for tests that run the real `dvc`, and folders with tiny runs for tests of stages."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -69,6 +70,11 @@ class Repository:
             output, _ = process.communicate()
         assert process.returncode == status, f"{' '.join(command)} ended with {process.returncode}:\n{output}"
         return output
+
+    def copy_to(self, root: Path) -> "Repository":
+        """A copy of the checkout, with everything in it, in the new folder `root`."""
+        shutil.copytree(self.root, root)
+        return Repository(root)
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "-A")

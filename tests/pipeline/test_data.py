@@ -210,9 +210,7 @@ def test_the_page_has_an_example_for_each_source():
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
     """The small experiment with one model, in which the examples run one after another."""
-    root = tmp_path_factory.mktemp("docs") / "repository"
-    shutil.copytree(small_repository.root, root)
-    repository = Repository(root)
+    repository = small_repository.copy_to(tmp_path_factory.mktemp("docs") / "repository")
     repository.edit("models: [aae, vae]", "models: [aae]")
     repository.edit("epochs: 2 ", "epochs: 1 ")
     repository.commit("one model")

@@ -1,4 +1,4 @@
-"""Results of runs that params.yaml does not name."""
+"""Results of runs that params.yaml does not name, and files that a killed process left."""
 
 from pathlib import Path
 
@@ -28,3 +28,18 @@ def test_results_of_other_runs_go_and_all_else_stays(workspace, capsys):
         path.unlink()
     run_stages(leftovers)
     assert capsys.readouterr().out == ""
+
+
+def test_unfinished_files_of_stages_and_of_dvc_go(workspace):
+    before = outputs()
+    for name in (
+        "results/match/aae-0.csv.unfinished",
+        "results/match/.AbCdEfGhIjKlMnOpQrSt_-.tmp",
+        "results/figures/aae-0/scatter-002.png.AbCdEfGhIjKlMnOpQrSt_-.tmp",
+        "data/prepared/test_images.npy.unfinished",
+        "report/index.html.unfinished",
+    ):
+        Path(name).touch()
+    run_stages(leftovers)
+    assert outputs() == before
+    assert not list(Path("data/prepared").glob("*.unfinished"))

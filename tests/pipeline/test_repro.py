@@ -6,7 +6,6 @@ The tests are in the order in which a user runs the commands. They share one rep
 import json
 import os
 import re
-import shutil
 import signal
 
 import pytest
@@ -19,9 +18,7 @@ SCORES = {f"{model}.{score}" for model in ("aae", "vae") for score in ("distance
 
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
-    root = tmp_path_factory.mktemp("repro") / "repository"
-    shutil.copytree(small_repository.root, root)
-    repository = Repository(root)
+    repository = small_repository.copy_to(tmp_path_factory.mktemp("repro") / "repository")
     repository.run("dvc", "repro")
     repository.commit("first run")
     return repository

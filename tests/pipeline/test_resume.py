@@ -22,9 +22,7 @@ RESULTS = ("results/snapshots/aae-0", "results/history/aae-0", "results/codes/aa
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
     """A prepared experiment of 200 epochs, with a snapshot and a checkpoint every five."""
-    root = tmp_path_factory.mktemp("resume") / "repository"
-    shutil.copytree(small_repository.root, root)
-    repository = Repository(root)
+    repository = small_repository.copy_to(tmp_path_factory.mktemp("resume") / "repository")
     repository.edit("epochs: 2 ", "epochs: 200 ")
     repository.edit("snapshot_every: 1 ", "snapshot_every: 5 ")
     repository.run("dvc", "repro", "-q", "prepare", "device")
@@ -145,6 +143,61 @@ def test_a_damaged_checkpoint_is_passed_over(repository, uninterrupted, damage):
         {"cut in half": content[:half], "empty": b""}.get(damage, content[:half] + bytes(len(content) - half))
     )
     assert f"resuming after iteration {int(older.stem)} " in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+
+
+GROWING = ("epochs.jsonl", "codes.npy", "snapshots/SHA256SUMS")
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_a_crash_left_after_the_checkpoint_is_cut_off(repository, uninterrupted, name):
+    """For example a torn line."""
+    interrupt(repository, signal.SIGKILL, 0)
+    newest = checkpoints(repository.root)[-1]
+    with open(newest.parent / name, "ab") as file:
+        file.write(b'{"losses": {"recon')
+    assert f"resuming after iteration {int(newest.stem)} " in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+
+
+@pytest.mark.parametrize("name", [*GROWING, "snapshots/000.safetensors", "snapshots/config.json"])
+def test_a_training_with_a_damaged_file_begins_anew(repository, uninterrupted, name):
+    interrupt(repository, signal.SIGKILL, 0)
+    path = checkpoints(repository.root)[-1].parent / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1
+    path.write_bytes(content)
+    assert "resuming" not in repository.run(*TRAIN)
+    assert results(repository.root) == uninterrupted
+
+
+def test_a_second_training_of_a_run_at_work_ends_with_one_line(repository, uninterrupted):
+    """For example if `dvc repro` was killed and left the first one at work."""
+    first = repository.start(*TRAIN)
+    while not checkpoints(repository.root):
+        time.sleep(0.001)
+    first.send_signal(signal.SIGSTOP)
+    for name, table in uninterrupted.items():
+        if name.endswith(".tsv"):
+            shown = (repository.root / name).read_bytes()
+            assert table.startswith(shown), "rows appear during the training"
+            assert len(shown.splitlines()) > 5
+    output = repository.run(*TRAIN, status=1)
+    first.send_signal(signal.SIGCONT)
+    assert output == "error: aae-0: another process trains it; wait until it is done\n"
+    first.communicate()
+    assert first.returncode == 0
+    assert results(repository.root) == uninterrupted
+
+
+def test_rows_of_the_history_that_were_removed_are_there_at_the_end(repository, uninterrupted):
+    """`git checkout` or `git stash` restore the committed history while a training is at work."""
+    training = repository.start(*TRAIN)
+    while not checkpoints(repository.root):
+        time.sleep(0.001)
+    for table in (repository.root / "results/history/aae-0/plots/metrics").iterdir():
+        table.write_text("")
+    training.communicate()
     assert results(repository.root) == uninterrupted
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def run_stages(*stages) -> None:
                 run_stage(stage.main)
 
 
+def in_process(*stages) -> None:
+    """Like `run_stages`, but signals, which `train` handles, become the tests' again."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        run_stages(*stages)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def failure(stage, *arguments: str) -> str:
     """The one line with which a stage exits on bad input."""
     with pytest.MonkeyPatch.context() as patch:
@@ -131,6 +142,6 @@ def load(path: str | Path) -> dict:
     return content
 
 
-def load_rows(path: str) -> list[dict[str, float]]:
+def load_rows(path: str, delimiter: str = ",") -> list[dict[str, float]]:
     with open(path, newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file, delimiter=delimiter)]
