@@ -14,9 +14,22 @@ from pathlib import Path
 
 from pipeline.cli import run_stage
 from pipeline.params import Params, load_params
-from pipeline.paths import CODES, CURVES, FIGURES, FLOOR, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING, run_name
+from pipeline.paths import (
+    CODES,
+    CURVES,
+    FIGURES,
+    FIGURES_SUMS,
+    FLOOR,
+    HISTORY,
+    MATCH,
+    METRICS,
+    SNAPSHOTS,
+    TIMING,
+    item_of,
+    run_name,
+)
 
-OF_RUNS = (CODES, CURVES, FIGURES, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING)
+OF_RUNS = (CODES, CURVES, FIGURES, FIGURES_SUMS, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING)
 RUN, MODEL = re.compile(r"[a-z][a-z0-9_]*-[0-9]+"), re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -27,21 +40,21 @@ def main() -> None:
 def remove_leftovers(params: Params) -> None:
     """Removes the results of all runs that `params` does not name. Other files stay."""
     runs = {run_name(model, seed) for model in params.models for seed in params.seeds}
-    found = [path for folder in OF_RUNS for path in entries(folder, RUN) if path.stem not in runs]
-    found += [path for path in entries(FLOOR, MODEL) if path.stem not in params.models]
+    found = [path for folder in OF_RUNS for path in entries(folder, RUN) if item_of(path) not in runs]
+    found += [path for path in entries(FLOOR, MODEL) if item_of(path) not in params.models]
     for path in found:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
     if found:
-        names = ", ".join(sorted({path.stem for path in found}))
+        names = ", ".join(sorted({item_of(path) for path in found}))
         print(f"removed the results of {names}: params.yaml does not name them (DVC's cache keeps them)")
 
 
 def entries(folder: Path, name: re.Pattern[str]) -> list[Path]:
-    """The entries of `folder` whose name without suffix matches `name`."""
-    return [path for path in folder.glob("*") if name.fullmatch(path.stem)]
+    """The entries of `folder` whose name without suffixes matches `name`."""
+    return [path for path in folder.glob("*") if name.fullmatch(item_of(path))]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from aae import backprop
 from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
+from aae.checksums import LIST, beside, write_sums
 from aae.cuda_graph import GraphedIterations, graph_length
 from aae.data import Dataset, load_dataset
 from aae.device import choose_device
@@ -139,7 +140,10 @@ def train(
     (HISTORY / run / "metrics.json").unlink(missing_ok=True)  # DVCLive's copy of the tables' last rows
     CODES.mkdir(parents=True, exist_ok=True)
     outputs = [np.load(scratch / "outputs" / f"{epoch:03d}.npy") for epoch in range(params.epochs + 1)]
-    np.save(CODES / f"{run}.npy", np.stack(outputs))
+    codes = CODES / f"{run}.npy"
+    np.save(codes, np.stack(outputs))
+    write_sums(beside(codes), [codes])
+    write_sums(SNAPSHOTS / run / LIST, (SNAPSHOTS / run).iterdir())
     return epochs
 
 

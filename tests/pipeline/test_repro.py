@@ -60,7 +60,7 @@ def test_repro_makes_everything(repository):
     results = repository.root / "results"
     for run in ("aae-0", "vae-0"):
         snapshots = sorted(path.name for path in (results / "snapshots" / run).iterdir())
-        assert snapshots == ["000.safetensors", "001.safetensors", "002.safetensors", "config.json"]
+        assert snapshots == ["000.safetensors", "001.safetensors", "002.safetensors", "SHA256SUMS", "config.json"]
         for epoch in ("000", "001", "002"):
             for picture in ("scatter", "manifold"):
                 assert (results / "figures" / run / f"{picture}-{epoch}.png").read_bytes()[:4] == b"\x89PNG"
