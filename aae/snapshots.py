@@ -73,7 +73,7 @@ def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, OSError):
-            reason = error.strerror
+            reason = error.strerror or reason
         elif isinstance(error, KeyError):
             reason = f"its config has no {error}"
         raise Damaged(path, f"not a readable snapshot ({reason})") from None
