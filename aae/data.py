@@ -75,6 +75,8 @@ def load_dataset(folder: Path, contents: Collection[str] = ARRAYS) -> Dataset:
     the length is checked.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise Damaged(folder, "no such folder (stage prepare writes data/prepared)")
     sums = Sums(folder / LIST)
     sums.check_presence()
     path = folder / "classes.json"
