@@ -28,8 +28,8 @@ def main() -> None:
         last = snapshots[max(snapshots)]
         for path in (last, last.with_name("config.json")):
             files[f"{run}/{path.name}"] = sums.read(path)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
-    files[LIST] = "".join(sums).encode()
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
+    files[LIST] = "".join(lines).encode()
     name = f"aae-weights-{commit().replace(' ', '-')}"
     archive = DIST / f"{name}.tar.gz"
     write_whole(archive, packed(name, files))

@@ -43,7 +43,7 @@ def read_image(
     grey: bool,
     size: tuple[int, int] | None = None,
     sized: Path | str = "",
-    formats: Sequence[str] = FORMATS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> np.ndarray:
     """The image in the file `path`, uint8 [height, width, channels].
 
