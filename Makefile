@@ -17,7 +17,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro demo study trials compare reset release test coverage test-clang sanitize sanitize-threads bench \
+.PHONY: help env repro demo study trials compare reset verify release test coverage test-clang sanitize sanitize-threads bench \
 	gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
@@ -45,6 +45,9 @@ reset: env     ## restore params.yaml, dvc.lock and all results of the last comm
 	git checkout HEAD -- params.yaml dvc.lock results
 	python -m pipeline.leftovers
 	dvc checkout --force --allow-missing
+
+verify: env    ## compare all files and DVC's cache with dvc.lock, by contents; tells what is damaged and how to restore it
+	@python -m pipeline.verify
 
 release: env   ## write dist/aae-weights-<commit>.tar.gz: the last snapshots, parameters, scores and checksums
 	python -m pipeline.release

@@ -1,6 +1,7 @@
 """An image set as uint8 arrays, and the folder that keeps it between stages."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aae.errors import InputError
+from aae.checksums import LIST, Sums, write_sums
+from aae.errors import Damaged
 from aae.files import Content, write_together
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -51,32 +53,52 @@ class Dataset:
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Writes into `folder` a `.npy` file (uint8) for each array of the set, and `classes.json`, the class names.
+    """Writes into `folder` a `.npy` file (uint8) for each array of the set, `classes.json`, the class names, and
+    `SHA256SUMS`, the list of these files.
 
-    If that fails, an earlier set in the folder stays as it was.
+    If one of the first cannot be written, an earlier set in the folder stays as it was.
     """
     arrays = {name: array for name in ARRAYS if (array := getattr(dataset, name)) is not None}
     files: dict[Path, Content] = {folder / f"{name}.npy": partial(np.save, arr=array) for name, array in arrays.items()}
     text = json.dumps(dataset.class_names, ensure_ascii=False)
-    write_together(files | {folder / "classes.json": f"{text}\n".encode()})
+    files |= {folder / "classes.json": f"{text}\n".encode()}
+    write_together(files)
     for name in set(ARRAYS) - set(arrays):
         (folder / f"{name}.npy").unlink(missing_ok=True)  # left by an earlier set
+    write_sums(folder / LIST, files)
 
 
-def load_dataset(folder: Path) -> Dataset:
-    """Loads what `save_dataset` wrote, memory-mapped; raises InputError if a file is missing or damaged."""
-    path = Path(folder) / "classes.json"
+def load_dataset(folder: Path, contents: Collection[str] = ARRAYS) -> Dataset:
+    """Loads what `save_dataset` wrote, memory-mapped; raises InputError if a file is missing or damaged.
+
+    `contents` names the arrays whose elements the caller uses. They are compared with `SHA256SUMS`; of the others, only
+    the length is checked.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Damaged(folder, "no such folder (stage prepare writes data/prepared)")
+    sums = Sums(folder / LIST)
+    sums.check_presence()
+    path = folder / "classes.json"
     try:
-        class_names = tuple(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
+        class_names = tuple(json.loads(sums.read(path)))
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, Damaged):
+            raise
+        raise Damaged(path, f"cannot be read ({error})") from None
     arrays: dict[str, Any] = dict.fromkeys(ARRAYS)
     for name in ARRAYS:
         if name in LABELS and not class_names:
             continue
-        path = Path(folder) / f"{name}.npy"
+        path = folder / f"{name}.npy"
+        if name in contents:
+            sums.check(path)
         try:
-            arrays[name] = np.load(path, mmap_mode="r")
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); `dvc repro prepare` makes it") from None
+            array = np.load(path, mmap_mode="r")
+        except (OSError, EOFError, OverflowError, ValueError) as error:
+            raise Damaged(path, f"cannot be read ({error})", sums.path) from None
+        size = path.stat().st_size
+        if size != array.offset + array.nbytes:
+            raise Damaged(path, f"{size:,} bytes, but its header says an array of {list(array.shape)}", sums.path)
+        arrays[name] = array
     return Dataset(**arrays, class_names=class_names)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE)
 
@@ -14,6 +15,17 @@ class InputError(ValueError):
 
     The stages print it and exit with status 1. Any other exception is a bug and keeps its traceback.
     """
+
+
+class Damaged(InputError):
+    """A file at `path` that is not what was written. `checked_by` is the list of checksums that says so, if one does.
+
+    The stages add how to make it again (`pipeline.paths.remedy`).
+    """
+
+    def __init__(self, path: Path, what: str, checked_by: Path | None = None):
+        super().__init__(f"{path}: {' '.join(what.split())}")
+        self.path, self.checked_by = path, checked_by
 
 
 class Diverged(InputError):

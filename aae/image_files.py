@@ -11,8 +11,11 @@ from PIL import Image
 from aae.errors import InputError
 from aae.files import write_whole
 from aae.readers.grey import to_grey
+from aae.readers.images import read_image as read_pixels
+from aae.tiling import tiled
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow's decoders for these
 PART = 1000  # images read at a time
 FRAME = 100  # ms per image of an animation
 
@@ -81,36 +84,21 @@ def read_image(path: Path, shape: tuple[int, int, int], *, grey: bool = False) -
     A colour image with three equal channels counts as grey. If the model has one channel and `grey` is set, any other
     colour image becomes its luma (ITU-R BT.601): (299 R + 587 G + 114 B + 500) // 1000. Raises InputError, one line
     with the file's name, for a file that is not an image, another size, colour without `grey`, more than 8 bits per
-    channel, or transparent pixels.
+    channel, transparent pixels or several frames.
     """
     height, width, channels = shape
     if channels not in (1, 3):
         raise InputError(f"{path}: the model's images have {channels} channels; image files have 1 or 3")
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise InputError(f"{path}: not a readable image") from None
-    if (image.height, image.width) != (height, width):
-        raise InputError(
-            f"{path}: {image.height} x {image.width} pixels (height x width); the model's images are {height} x {width}"
-        )
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise InputError(f"{path}: pixels of Pillow's mode {image.mode}; allowed: grey or RGB with 8 bits per channel")
-    pixels = np.asarray(image.convert("RGBA"))
-    if (pixels[..., 3] != 255).any():
-        raise InputError(f"{path}: some pixels are transparent; needed an image without transparency")
-    pixels = pixels[..., :3]
-    if channels == 1:
-        if (pixels == pixels[..., :1]).all():
-            pixels = pixels[..., :1]
-        elif grey:
-            pixels = to_grey(pixels[None])[0]
-        else:
-            raise InputError(f"{path}: a colour image; the model's are grey (--grey makes it grey)")
-    return pixels
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    pixels = read_pixels(path, False, (height, width), "an image of the model", FORMATS)
+    if channels == 3:
+        return np.broadcast_to(pixels, shape)
+    if (pixels == pixels[..., :1]).all():
+        return pixels[..., :1]
+    if not grey:
+        raise InputError(f"{path}: a colour image; the model's are grey (--grey makes it grey)")
+    return to_grey(pixels[None])[0]
 
 
 def write_images(path: Path, images: np.ndarray, columns: int | None = None, scale: int = 1) -> None:
@@ -145,13 +133,3 @@ def content_of(suffix: str, images: np.ndarray, columns: int | None, scale: int)
         frames = [Image.fromarray(frame) for frame in [*pixels, *pixels[-2:0:-1]]]
         frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=FRAME, loop=0)
     return file.getvalue()
-
-
-def tiled(images: np.ndarray, columns: int) -> np.ndarray:
-    """One picture [rows * height, columns * width, ...] of `images` [n, height, width, ...]; the rest is black."""
-    n, height, width, *channels = images.shape
-    rows = -(-n // columns)
-    sheet = np.zeros((rows * columns, *images.shape[1:]), images.dtype)
-    sheet[:n] = images
-    sheet = sheet.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
-    return sheet.reshape(rows * height, columns * width, *channels)

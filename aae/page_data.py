@@ -24,6 +24,7 @@ from aae.page_views import component_outline, coordinates, outlined, picture_cod
 from aae.pass_checks import linears_of
 from aae.priors import Prior
 from aae.snapshots import load_snapshot
+from aae.tiling import tiled
 
 # The page may have 10 MB. Base64 makes packed data a third larger; text and curves take the rest.
 PACKED_BYTES = 6_700_000  # decoders, their pictures and test images; codes of as many images as fit then
@@ -107,17 +108,6 @@ def picture(pixels: np.ndarray, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Images [n, height, width], or in colour [n, height, width, 3], row by row on one sheet with `columns` columns;
-    zeros fill the last row."""
-    n, height, width, *channels = images.shape
-    rows = -(-n // columns)
-    full = np.zeros((rows * columns, height, width, *channels), images.dtype)
-    full[:n] = images
-    grid = full.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
-    return grid.reshape(rows * height, columns * width, *channels)
-
-
 def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tuple[int, ...]) -> np.ndarray:
     """Images of `shape` decoded from `codes` float32 [n, code_size], on one sheet, uint8.
 
@@ -125,7 +115,7 @@ def decode_sheet(model: Autoencoder, codes: np.ndarray, columns: int, shape: tup
     """
     logits = forward(model.decoder, model.decoder_inputs(torch.from_numpy(codes)))
     _, images = cross_entropy(logits, 0.0, 1)  # the gradient for target 0 is the sigmoid
-    return sheet(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), columns)
+    return tiled(np.rint(255 * images.numpy()).astype(np.uint8).reshape(-1, *shape), columns)
 
 
 def decoded_size(size: int, shape: tuple[int, ...]) -> int:
@@ -210,7 +200,7 @@ def page_data(
     order = np.random.default_rng(0).permutation(len(images))
     pictured = order[: max(1, PICTURE_PIXELS // math.prod(shape))]
     columns = math.ceil(math.sqrt(len(pictured)))
-    packed["pictures"] = picture(sheet(images[pictured], columns), "PNG")
+    packed["pictures"] = picture(tiled(images[pictured], columns), "PNG")
 
     epoch_count = len(runs[0].codes)
     width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]

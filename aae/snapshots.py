@@ -1,7 +1,8 @@
 """Snapshots: a model's weights at an epoch, in one self-describing safetensors file each.
 
 The header of a file holds one entry, `config`: the model's kind and sizes, the prior that it was trained for, the shape
-of its images and the names of the classes, as JSON. `config.json` beside the files holds the same.
+of its images and the names of the classes, as JSON. `config.json` beside the files holds the same. When a training is
+done, `SHA256SUMS` lists all of them.
 """
 
 import json
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-from aae.errors import InputError
+from aae.checksums import LIST, Sums, check_if_listed
+from aae.errors import Damaged, InputError
 from aae.files import write_whole
 from aae.models import Autoencoder, find_kind, kind_name
 from aae.priors import Prior, make_prior
@@ -48,31 +50,71 @@ def load_snapshot(path: Path) -> Autoencoder:
 
 
 def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
-    """Loads the model in the file `path` like `load_snapshot`, and what it was trained for."""
+    """Loads the model in the file `path` like `load_snapshot`, and what it was trained for.
+
+    If `SHA256SUMS` in the same folder lists the file, it must be as listed.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if "config" not in header:
-                raise ValueError("its header has no config")
-            config = json.loads(header["config"])
-            metadata = from_config(config)
-            with torch.device("meta"):
-                model = find_kind(config["kind"])(**config["sizes"])
-            if math.prod(metadata.image_shape) != model.pixels:
-                raise ValueError(f"the model has {model.pixels} pixels; images have the shape {metadata.image_shape}")
-            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()}, assign=True)  # noqa: SIM118
+        content = path.read_bytes()
+        check_if_listed(path, content)
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+        if "config" not in header:
+            raise ValueError("its header has no config")
+        config = json.loads(header["config"])
+        metadata = from_config(config)
+        with torch.device("meta"):
+            model = find_kind(config["kind"])(**config["sizes"])
+        if math.prod(metadata.image_shape) != model.pixels:
+            raise ValueError(f"the model has {model.pixels} pixels; images have the shape {metadata.image_shape}")
+        model.load_state_dict(tensors, assign=True)
+    except Damaged:
+        raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"its config has no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise InputError(f"{path}: not a readable snapshot ({reason}); `dvc repro` makes it again") from None
+        reason = str(error).splitlines()[0]
+        if isinstance(error, OSError):
+            reason = error.strerror or reason
+        elif isinstance(error, KeyError):
+            reason = f"its config has no {error}"
+        raise Damaged(path, f"not a readable snapshot ({reason})") from None
     return model.eval().requires_grad_(False), metadata
 
 
 def list_snapshots(folder: Path) -> dict[int, Path]:
     """epoch -> path of every snapshot in `folder`, in order of epoch; raises InputError if there is none."""
-    paths = {int(path.stem): path for path in Path(folder).glob("*.safetensors") if path.stem.isdigit()}
+    paths = {int(path.stem): path for path in Path(folder).glob("*") if is_snapshot(path)}
     if not paths:
         raise InputError(f"{folder}: no snapshots (needed 000.safetensors and later); `dvc repro` makes them")
     return dict(sorted(paths.items()))
+
+
+def is_snapshot(path: Path) -> bool:
+    """Whether a file has the name of a snapshot."""
+    return path.suffix == ".safetensors" and path.stem.isdigit()
+
+
+def listed_snapshots(folder: Path) -> dict[int, Path]:
+    """`list_snapshots` of a training that is done: raises InputError if they are not all those that `SHA256SUMS` lists.
+
+    `load_snapshot` compares their contents with the list.
+    """
+    snapshots, sums = list_snapshots(folder), Sums(folder / LIST)
+    sums.check_presence()
+    for path in snapshots.values():
+        if path not in sums:
+            raise Damaged(path, f"{LIST} does not list it", sums.path)
+    return snapshots
+
+
+def last_snapshot(folder: Path) -> Path:
+    """The last snapshot in `folder`; raises InputError if there is none, or if `SHA256SUMS` lists a later one."""
+    snapshots = list_snapshots(folder)
+    epoch = max(snapshots)
+    if (folder / LIST).is_file():
+        for file in Sums(folder / LIST).files:
+            if is_snapshot(file) and int(file.stem) > epoch:
+                raise Damaged(file, f"missing, but {LIST} lists it", folder / LIST)
+    return snapshots[epoch]
 
 
 def to_config(model: Autoencoder, metadata: Metadata) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from aae.flops import layer_sizes
 from aae.models import Autoencoder, kind_name
 from aae.ops import Stream
 from aae.ops import sample_prior as draw_samples
-from aae.snapshots import Metadata, list_snapshots, load_with_metadata
+from aae.snapshots import Metadata, last_snapshot, load_with_metadata
 
 
 class TrainedModel:
@@ -184,6 +184,5 @@ def load_trained(path: str | PathLike[str]) -> TrainedModel:
     """See `aae.load`."""
     path = Path(path)
     if path.is_dir():
-        snapshots = list_snapshots(path)
-        path = snapshots[max(snapshots)]
+        path = last_snapshot(path)
     return TrainedModel(*load_with_metadata(path))

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aae.errors import InputError, told_in_one_line
+from aae.errors import Damaged, InputError, told_in_one_line
+from pipeline.paths import remedy
 
 if TYPE_CHECKING:  # these import the native extension, and the first stages must start without it
     from aae.models import Recipe
@@ -14,7 +15,11 @@ if TYPE_CHECKING:  # these import the native extension, and the first stages mus
 def run_stage(main: Callable[[], None]) -> None:
     """Runs `main`. Bad input, a file system error or Ctrl-C ends it with one line and exit status 1."""
     with told_in_one_line():
-        main()
+        try:
+            main()
+        except Damaged as error:
+            lists = [error.checked_by] if error.checked_by else []
+            raise InputError(f"{error}; {remedy(error.path, *lists)}") from None
 
 
 def run_arguments(params: "Params") -> tuple["Recipe", int]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from aae.data import load_dataset
-from aae.errors import InputError
+from aae.errors import Damaged, InputError
 from aae.metrics import Sample, Split, epoch_metrics, model_metrics
 from aae.models import Autoencoder, to_inputs
-from aae.snapshots import list_snapshots, load_snapshot
+from aae.snapshots import listed_snapshots, load_snapshot
 from aae.summary import flatten, last_third
 from aae.targets import Target, build_target, training_sample
 from pipeline.cli import run_arguments, run_stage
@@ -29,7 +29,7 @@ def main() -> None:
     recipe, seed = run_arguments(params)
     check_extension()
     run = run_name(recipe.name, seed)
-    snapshots = list_snapshots(SNAPSHOTS / run)
+    snapshots = listed_snapshots(SNAPSHOTS / run)
     settings, data = params.evaluation, load_dataset(DATA)
     prior = recipe.prior(params.code_size, data.classes)
     images, train_images = len(data.test_images), len(data.train_images)
@@ -69,10 +69,8 @@ def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, poo
     outputs = read_codes(path)
     needed = (target.n, model.encoder[-1].out_features)
     if outputs.ndim != 3 or outputs.shape[1:] != needed:
-        raise InputError(
-            f"{path}: found an array of shape {list(outputs.shape)}, needed [epochs + 1, {needed[0]}, {needed[1]}]; "
-            "`dvc repro` makes it"
-        )
+        found = f"found an array of shape {list(outputs.shape)}"
+        raise Damaged(path, f"{found}, needed [epochs + 1, {needed[0]}, {needed[1]}]")
 
     def measure(epoch: int) -> dict[str, Any]:
         try:

@@ -20,7 +20,7 @@ def main() -> None:
     recipe = model_argument(params)
     check_extension()
     take_share()
-    settings, data = params.evaluation, load_dataset(DATA)
+    settings, data = params.evaluation, load_dataset(DATA, contents=())
     prior = recipe.prior(params.code_size, data.classes)
 
     def floor(metrics: Callable[..., dict[str, Any]], rows: int, cells: int, samples: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pipeline.paths import (
     DATA,
     DEVICE,
     FIGURES,
+    FIGURES_SUMS,
     FLOOR,
     HISTORY,
     MATCH,
@@ -30,10 +31,11 @@ from pipeline.paths import (
     REPORT,
     SNAPSHOTS,
     TIMING,
+    item_of,
     run_name,
 )
 
-OF_RUNS = (CODES, CURVES, FIGURES, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING)
+OF_RUNS = (CODES, CURVES, FIGURES, FIGURES_SUMS, HISTORY, MATCH, METRICS, SNAPSHOTS, TIMING)
 STRAY = re.compile(rf".*{re.escape(UNFINISHED)}|.*\.[\w-]{{22}}\.tmp")  # unfinished files of the stages and of DVC
 RUN, MODEL = re.compile(r"[a-z][a-z0-9_]*-[0-9]+"), re.compile(r"[a-z][a-z0-9_]*")
 
@@ -48,12 +50,12 @@ def remove_leftovers(params: Params) -> None:
         if STRAY.fullmatch(path.name):
             remove(path)
     runs = {run_name(model, seed) for model in params.models for seed in params.seeds}
-    found = [path for folder in OF_RUNS for path in entries(folder, RUN) if path.stem not in runs]
-    found += [path for path in entries(FLOOR, MODEL) if path.stem not in params.models]
+    found = [path for folder in OF_RUNS for path in entries(folder, RUN) if item_of(path) not in runs]
+    found += [path for path in entries(FLOOR, MODEL) if item_of(path) not in params.models]
     for path in found:
         remove(path)
     if found:
-        names = ", ".join(sorted({path.stem for path in found}))
+        names = ", ".join(sorted({item_of(path) for path in found}))
         print(f"removed the results of {names}: params.yaml does not name them (DVC's cache keeps them)")
 
 
@@ -66,8 +68,8 @@ def remove(path: Path) -> None:
 
 
 def entries(folder: Path, name: re.Pattern[str]) -> list[Path]:
-    """The entries of `folder` whose name without suffix matches `name`."""
-    return [path for path in folder.glob("*") if name.fullmatch(path.stem)]
+    """The entries of `folder` whose name without suffixes matches `name`."""
+    return [path for path in folder.glob("*") if name.fullmatch(item_of(path))]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import torch
 
+from aae.checksums import LIST, beside, write_sums
 from aae.cuda_graph import graph_length
 from aae.files import append, write_together, write_whole
 from aae.machine import describe_machine
@@ -60,8 +61,15 @@ def row(number: int, value: float) -> bytes:
 
 
 def publish_codes(run: str, progress: Progress) -> None:
-    """Writes the encoder's outputs at every epoch, float32 [epochs + 1, test images, outputs]."""
-    write_whole(CODES / f"{run}.npy", content_of(progress.codes.path))
+    """Writes the encoder's outputs at every epoch, float32 [epochs + 1, test images, outputs], and their SHA-256."""
+    codes = CODES / f"{run}.npy"
+    write_whole(codes, content_of(progress.codes.path))
+    write_sums(beside(codes), [codes])
+
+
+def publish_list(run: str, progress: Progress) -> None:
+    """Writes the list of the snapshots, with the SHA-256 that each had when it was saved."""
+    write_whole(SNAPSHOTS / run / LIST, content_of(progress.sums.path))
 
 
 def content_of(source: Path) -> Callable[[BinaryIO], None]:

@@ -10,8 +10,9 @@ import hashlib
 import io
 import tarfile
 
+from aae.checksums import LIST, Sums
 from aae.files import write_whole
-from aae.snapshots import list_snapshots
+from aae.snapshots import listed_snapshots
 from pipeline.cli import run_stage
 from pipeline.params import load_params
 from pipeline.paths import DIST, PARAMS, SCORES, SNAPSHOTS, run_name
@@ -23,12 +24,12 @@ def main() -> None:
     params = load_params()
     files = {PARAMS.name: read(PARAMS), SCORES.name: read(SCORES)}
     for run in (run_name(model, seed) for model in params.models for seed in params.seeds):
-        snapshots = list_snapshots(SNAPSHOTS / run)
+        snapshots, sums = listed_snapshots(SNAPSHOTS / run), Sums(SNAPSHOTS / run / LIST)
         last = snapshots[max(snapshots)]
         for path in (last, last.with_name("config.json")):
-            files[f"{run}/{path.name}"] = read(path)
-    sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
-    files["SHA256SUMS"] = "".join(sums).encode()
+            files[f"{run}/{path.name}"] = sums.read(path)
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
+    files[LIST] = "".join(lines).encode()
     name = f"aae-weights-{commit().replace(' ', '-')}"
     archive = DIST / f"{name}.tar.gz"
     write_whole(archive, packed(name, files))

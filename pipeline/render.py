@@ -6,17 +6,18 @@ import numpy as np
 import torch
 
 from aae.backprop_cpu import forward
+from aae.checksums import write_sums
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.figures import View, animation, grid_shape, manifold, manifold_codes, manifold_reach, save_picture, scatter
 from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
-from aae.snapshots import list_snapshots, load_snapshot
+from aae.snapshots import listed_snapshots, load_snapshot
 from aae.targets import PICTURE
 from pipeline.cli import run_arguments, run_stage
 from pipeline.params import load_params
-from pipeline.paths import DATA, FIGURES, SNAPSHOTS, run_name
+from pipeline.paths import DATA, FIGURES, FIGURES_SUMS, SNAPSHOTS, run_name
 
 
 def main() -> None:
@@ -24,11 +25,11 @@ def main() -> None:
     recipe, seed = run_arguments(params)
     check_extension()
     run = run_name(recipe.name, seed)
-    data = load_dataset(DATA)
+    data = load_dataset(DATA, contents=("test_images", "test_labels"))
     test, labels = data.test_images, data.test_labels
     prior = recipe.prior(params.code_size, data.classes)
 
-    models = {epoch: load_snapshot(path) for epoch, path in list_snapshots(SNAPSHOTS / run).items()}
+    models = {epoch: load_snapshot(path) for epoch, path in listed_snapshots(SNAPSHOTS / run).items()}
     images = to_inputs(test)
     codes = {
         epoch: model.pictured_codes(forward(model.encoder, images)).double().numpy() for epoch, model in models.items()
@@ -43,6 +44,7 @@ def main() -> None:
 
     folder = FIGURES / run
     scatters, manifolds = [], []
+    files = [folder / "animation.gif"]
     for epoch, model in models.items():
         subtitle = f"{recipe.pictured.title or 'codes'} of the {len(test):,} test images"
         subtitle += ", coloured by label" if data.classes else ""
@@ -51,7 +53,8 @@ def main() -> None:
             codes[epoch], labels, view, class_names=data.class_names, title=title, subtitle=subtitle, epoch=epoch
         )
         scatters.append(picture)
-        save_picture(picture, folder / f"scatter-{epoch:03d}.png")
+        files.append(folder / f"scatter-{epoch:03d}.png")
+        save_picture(picture, files[-1])
 
         decoded = forward(model.decoder, model.decoder_inputs(grid)).sigmoid().numpy()
         decoded = decoded.reshape(*shape, *data.picture_shape)
@@ -59,8 +62,10 @@ def main() -> None:
         title = f"{recipe.title} decoder"
         picture = manifold(decoded, view, reach, title=title, subtitle=subtitle, epoch=epoch)
         manifolds.append(picture)
-        save_picture(picture, folder / f"manifold-{epoch:03d}.png")
-    animation(scatters, manifolds, folder / "animation.gif")
+        files.append(folder / f"manifold-{epoch:03d}.png")
+        save_picture(picture, files[-1])
+    animation(scatters, manifolds, files[0])
+    write_sums(FIGURES_SUMS / f"{run}.sha256", files)
 
 
 def shown(prior: Prior) -> float | np.ndarray:

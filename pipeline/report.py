@@ -6,12 +6,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from aae.checksums import Sums
 from aae.data import load_dataset
 from aae.files import write_together
 from aae.models import Recipe, compared_with
 from aae.report import render_markdown, render_page
 from aae.results import Results, Run
-from aae.snapshots import list_snapshots
+from aae.snapshots import listed_snapshots
 from pipeline.cli import run_stage
 from pipeline.params import Params, load_params
 from pipeline.paths import (
@@ -19,6 +20,7 @@ from pipeline.paths import (
     CURVES,
     DATA,
     FIGURES,
+    FIGURES_SUMS,
     FLOOR,
     HISTORY,
     MATCH,
@@ -30,7 +32,7 @@ from pipeline.paths import (
     TIMING_SUMMARY,
     run_name,
 )
-from pipeline.tables import read, read_codes, read_csv, read_floor, read_json
+from pipeline.tables import read_codes, read_csv, read_floor, read_json
 
 CHARTED = ("sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof")  # measures of codes
 
@@ -38,7 +40,7 @@ CHARTED = ("sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof")  
 def main() -> None:
     params = load_params()
     check_extension()
-    data = load_dataset(DATA)
+    data = load_dataset(DATA, contents=("test_images", "test_labels"))
     runs = [load_run(recipe, seed) for recipe in params.recipes for seed in params.seeds]
     judged = [recipe.name for recipe in params.recipes if compared_with(recipe, params.recipes)]
     claims = read_claims(SUMMARY, judged, ("match", "stability"))
@@ -78,8 +80,10 @@ def listed(params: Params) -> dict[str, Any]:
 def load_run(recipe: Recipe, seed: int) -> Run:
     """The results that the other stages wrote for the run of `recipe` with `seed`."""
     run = run_name(recipe.name, seed)
-    snapshots = list_snapshots(SNAPSHOTS / run)
+    snapshots = listed_snapshots(SNAPSHOTS / run)
     last = max(snapshots)
+    pictures = Sums(FIGURES_SUMS / f"{run}.sha256")
+    pictures.check_presence()
     charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.kind.codes_kinds for measure in CHARTED]
     nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.kind.codes_kinds]
     return Run(
@@ -92,7 +96,7 @@ def load_run(recipe: Recipe, seed: int) -> Run:
         timing=read_json(TIMING / f"{run}.json"),
         codes=read_codes(CODES / f"{run}.npy"),
         snapshots=snapshots,
-        figures={kind: read(FIGURES / run / f"{kind}-{last:03d}.png") for kind in ("scatter", "manifold")},
+        figures={kind: pictures.read(FIGURES / run / f"{kind}-{last:03d}.png") for kind in ("scatter", "manifold")},
     )
 
 

@@ -47,7 +47,7 @@ SCORED = {
 def main() -> None:
     params = load_params()
     check_extension()
-    data, level = load_dataset(DATA), params.evaluation.match_level
+    data, level = load_dataset(DATA, contents=()), params.evaluation.match_level
     recipes = {recipe.name: recipe for recipe in params.recipes}
     runs = {name: [load_run(recipe, seed) for seed in params.seeds] for name, recipe in recipes.items()}
     floor = {name: read_floor(FLOOR / f"{name}.json")["codes"] for name in recipes}

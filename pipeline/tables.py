@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from aae.errors import InputError
+from aae.checksums import Sums, beside
+from aae.errors import Damaged
 from aae.files import write_whole
-from pipeline.paths import stage_of
 
 
 def write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
@@ -48,16 +48,16 @@ def read_json(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     try:
         content = json.loads(written.decode())
     except (ValueError, RecursionError) as error:  # of the text or of its bytes
-        raise damaged(path, str(error) or "nested too deeply") from None
+        raise Damaged(path, str(error) or "nested too deeply") from None
     if isinstance(content, list) and len(content) == 1:
         (content,) = content
     if not isinstance(content, dict):
-        raise damaged(path, "holds no mapping")
+        raise Damaged(path, "holds no mapping")
     for key in keys:
         place: Any = content
         for part in key.split("."):
             if not isinstance(place, dict) or place.get(part) is None:
-                raise damaged(path, f"no {key} in it")
+                raise Damaged(path, f"no {key} in it")
             place = place[part]
     return content
 
@@ -77,14 +77,14 @@ def read_csv(path: Path, columns: Iterable[str], delimiter: str = ",") -> list[d
             raise ValueError("rows of different lengths")
         table = [dict(zip(header, (float(cell) if cell else None for cell in row), strict=True)) for row in rows]
     except (ValueError, csv.Error) as error:  # of the bytes or the numbers, too
-        raise damaged(path, str(error)) from None
+        raise Damaged(path, str(error)) from None
     for column in columns:
         if column not in header or not table:
-            raise damaged(path, f"no column {column} with numbers in it")
+            raise Damaged(path, f"no column {column} with numbers in it")
         for row in table:
             value = row[column]
             if value is None or not math.isfinite(value):
-                raise damaged(path, f"no number in column {column}")
+                raise Damaged(path, f"no number in column {column}")
     return table
 
 
@@ -94,29 +94,27 @@ def read_floor(path: Path) -> dict[str, Any]:
     for part in (floor["codes"], floor["train"]["codes"]):
         for measure, level in part.items():
             if not isinstance(level, dict) or set(level) != {"mean", "low", "high"}:
-                raise damaged(path, f"{measure} has no mean, low and high")
+                raise Damaged(path, f"{measure} has no mean, low and high")
     return floor
 
 
 def read_codes(path: Path) -> np.ndarray:
-    """A file in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped."""
+    """A file in `results/codes`: float32 [epochs + 1, test images, encoder outputs], memory-mapped.
+
+    Raises InputError if it is not as the list beside it says.
+    """
+    Sums(beside(path)).check(path)
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, EOFError, ValueError) as error:
-        raise damaged(path, f"cannot be read ({error})") from None
+        raise Damaged(path, f"cannot be read ({error})") from None
 
 
 def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise damaged(path, f"cannot be read ({error.strerror})") from None
-
-
-def damaged(path: Path, what: str) -> InputError:
-    """The error of a file that is not what its stage wrote, with the command that makes it again."""
-    command = f"dvc repro {stage_of(path)}".rstrip()
-    return InputError(f"{path}: {' '.join(what.split())}; `{command}` makes it again")
+        raise Damaged(path, f"cannot be read ({error.strerror})") from None
 
 
 def rounded(value: Any) -> Any:

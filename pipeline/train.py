@@ -31,6 +31,7 @@ from pipeline.publish import (
     add_to_history,
     publish_codes,
     publish_history,
+    publish_list,
     publish_progress,
     publish_snapshot,
     publish_timing,
@@ -79,6 +80,7 @@ def train_run(recipe: Recipe, seed: int, params: Params, device: torch.device) -
         train(trainer, run, metadata, params, iterations, test_images, progress)
         publish_history(run, progress, trainer.losses)  # the rows since the start may have been removed in the meantime
         publish_codes(run, progress)
+        publish_list(run, progress)
         publish_timing(run, params, device, iterations, progress)
         remove_checkpoints(scratch)  # before the rest: no checkpoint may outlive its snapshots
         shutil.rmtree(scratch)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aae.checksums import Sums
 from aae.data import Dataset
 from aae.errors import InputError
 from aae.readers.checks import Source, build_dataset, read_class_names
@@ -67,10 +68,7 @@ def read_checksums(path: Path) -> dict[str, str]:
     """name -> SHA-256 from a file in the format of `sha256sum`; empty if there is no such file."""
     if not path.is_file():
         return {}
-    lines = [line.split() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    if any(len(line) != 2 or len(line[0]) != 64 for line in lines):
-        raise InputError(f"{path}: needed lines with a SHA-256 in hexadecimal and a file name")
-    return {name.removeprefix("*").removeprefix("./"): digest.lower() for digest, name in lines}
+    return Sums(path).sums
 
 
 def decompressed(content: bytes, path: Path) -> bytes:

@@ -38,16 +38,23 @@ def read_images(paths: Sequence[Path], grey: bool) -> np.ndarray:
     return images
 
 
-def read_image(path: Path, grey: bool, size: tuple[int, int] | None = None, sized: Path | None = None) -> np.ndarray:
+def read_image(
+    path: Path,
+    grey: bool,
+    size: tuple[int, int] | None = None,
+    sized: Path | str = "",
+    formats: tuple[str, ...] = FORMATS,
+) -> np.ndarray:
     """The image in the file `path`, uint8 [height, width, channels].
 
     If `size` is given, height and width must equal it; it is the size of the file `sized`. Sizes are compared before
-    the pixels are decoded, and Pillow's limit against decompression bombs applies.
+    the pixels are decoded, and Pillow's limit against decompression bombs applies. `formats` names Pillow's decoders
+    that may read it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=formats) as image:
                 found = image.size[::-1]
                 if size not in (None, found):
                     raise InputError(

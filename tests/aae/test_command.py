@@ -121,6 +121,16 @@ def test_more_files_than_are_read_at_once(run, monkeypatch):
     assert np.array_equal(np.load("codes.npy"), aae.load(FOLDERS / "aae-0").encode(IMAGES[:8]))
 
 
+def test_formats_that_only_this_command_reads(run, failure):
+    frames = [Image.fromarray(image) for image in IMAGES[:2, ..., 0]]
+    for name in ("x.gif", "x.tif"):
+        frames[0].save(name)
+        run("encode", name, "-o", "codes.npy")
+        assert np.array_equal(np.load("codes.npy"), aae.load(FOLDERS / "aae-0").encode(IMAGES[:1]))
+    frames[0].save("x.gif", save_all=True, append_images=frames[1:])
+    assert failure("encode", "x.gif").startswith("x.gif: 2 frames, needed one")
+
+
 def test_colour_made_grey_and_black_made_white(run):
     colour = RANDOM.integers(0, 256, (6, 4, 3)).astype(np.uint8)
     Image.fromarray(colour).save("colour.png")
@@ -152,13 +162,17 @@ def test_a_model_of_colour_images(run):
         (lambda: Path("x.png").write_text("no picture"), "x.png: not a readable image"),
         (
             lambda: Image.new("L", (5, 6)).save("x.png"),
-            "x.png: 6 x 5 pixels (height x width); the model's images are 6 x 4",
+            "x.png: 6 x 5, but an image of the model is 6 x 4; all images need the same size",
         ),
         (
             lambda: Image.new("RGB", (4, 6), "red").save("x.png"),
             "x.png: a colour image; the model's are grey (--grey makes it grey)",
         ),
-        (lambda: Image.new("RGBA", (4, 6)).save("x.png"), "x.png: some pixels are transparent"),
+        (lambda: Image.new("RGBA", (4, 6)).save("x.png"), "x.png: has transparent pixels"),
+        (
+            lambda: Image.new("1", (12000, 12000)).save("x.png"),
+            "x.png: not a readable image (Image size (144000000 pixels) exceeds limit",
+        ),
         (lambda: Image.new("I;16", (4, 6)).save("x.png"), "x.png: pixels of Pillow's mode I;16"),
     ],
 )
@@ -262,7 +276,7 @@ def test_codes_of_another_size(run, failure):
             ["traverse", "--from", "zero", "--to", "1", "-o", "x.png"],
             "--from: zero: needed a code of the model's size 2, such as 0.5,-1.2, or a class (nought, 1, two)",
         ),
-        (["traverse", "--from", "1", "--to", "two", "--data", "no", "-o", "x.png"], "no/classes.json: cannot be read"),
+        (["traverse", "--from", "1", "--to", "two", "--data", "no", "-o", "x.png"], "no: no such folder"),
         (["traverse", "--from", "0,0", "--to", "1,1", "--steps", "1", "-o", "x.png"], "steps must be an integer"),
         (["encode", "--model", "nowhere", "x.png"], "nowhere: not a readable snapshot"),
         (["encode", "x.png", "-o", "x.txt"], "x.txt: the name must end in .csv or .npy"),

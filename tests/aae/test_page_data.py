@@ -31,12 +31,12 @@ from aae.page_data import (
     page_data,
     pictured_codes,
     plot_limit,
-    sheet,
 )
 from aae.page_views import coordinates, outlined, picture_codes, planes
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 from aae.readers.idx import read_idx_folder
 from aae.snapshots import Metadata, save_snapshot
+from aae.tiling import tiled
 
 ROOT = Path(__file__).parents[2]
 NAMES = tuple("0123456789")
@@ -137,7 +137,7 @@ def test_the_limit_holds_prior_manifold_and_last_codes():
 
 def test_a_sheet_has_its_images_row_by_row():
     images = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3)
-    whole = sheet(images, 3)
+    whole = tiled(images, 3)
     assert whole.shape == (4, 9)
     assert (whole[:2, 3:6] == images[1]).all()
     assert (whole[2:, :3] == images[3]).all()

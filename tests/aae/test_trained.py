@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from torch import nn
 
 import aae
+from aae.checksums import LIST, write_sums
 from aae.errors import InputError
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
@@ -124,6 +125,27 @@ def test_what_cannot_be_loaded(tmp_path, monkeypatch, path, message):
         aae.load(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_snapshot_is_compared_with_the_list_of_its_training(tmp_path):
+    folder = saved(tmp_path, epochs=(0, 3))
+    path, content = folder / "003.safetensors", (folder / "003.safetensors").read_bytes()
+    write_sums(folder / LIST, folder.iterdir())
+    aae.load(folder)
+    flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+    path.write_bytes(flipped)
+    for place in (folder, path):
+        with pytest.raises(InputError, match=r"003\.safetensors: its SHA-256 is "):
+            aae.load(place)
+    path.unlink()
+    with pytest.raises(InputError, match=r"003\.safetensors: missing, but SHA256SUMS lists it"):
+        aae.load(folder)
+    aae.load(folder / "000.safetensors")
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere/003.safetensors").write_bytes(flipped)
+    aae.load(folder / "elsewhere")  # has no list
+    (folder / "004.safetensors").write_bytes(flipped)
+    aae.load(folder)  # a later file that is not listed
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from aae.readers.idx import read_idx_folder
 from aae.snapshots import Metadata, save_snapshot
 from pipeline.params import load_params
 from pipeline.paths import CODES, DATA, HISTORY, SNAPSHOTS, TIMING, run_name
-from tests.pipeline.tiny_runs import ALL, WIDE, run_stages
+from tests.pipeline.tiny_runs import ALL, WIDE, list_sums, run_stages
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402, F401
@@ -80,6 +80,7 @@ def train(recipe: Recipe, seed: int, data: Dataset, code_size: int) -> None:
             optimiser.step()
     CODES.mkdir(parents=True, exist_ok=True)
     np.save(CODES / f"{run}.npy", np.stack(codes))
+    list_sums(run)
     for loss in (loss for chart in recipe.kind.loss_charts for loss in chart.lines):
         path = HISTORY / run / f"plots/metrics/{loss}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)

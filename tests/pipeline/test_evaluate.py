@@ -11,7 +11,7 @@ import torch
 from aae.snapshots import load_snapshot, load_with_metadata, save_snapshot
 from aae.summary import flatten
 from pipeline import evaluate, render
-from tests.pipeline.tiny_runs import EPOCHS, RUNS, failure, load, load_rows
+from tests.pipeline.tiny_runs import EPOCHS, RUNS, failure, list_sums, load, load_rows
 
 MATCH = ["sliced_wasserstein", "sliced_wasserstein_centred", "chi2_per_dof", "empty_cells", "ks_max"]
 OTHERS = ["energy_distance", "mmd2", "mardia_skewness", "mardia_kurtosis", "correlation"]
@@ -87,6 +87,7 @@ def test_a_diverged_snapshot_is_named(fresh):
     model, metadata = load_with_metadata(path)
     model.encoder[0].weight.fill_(float("nan"))
     save_snapshot(path.parent, 2, model, metadata)
+    list_sums("aae-0")
     run = ["--model", "aae", "--seed", "0"]
     assert failure(evaluate, *run) == f"error: {path}: 40 of 40 codes are not finite: the training diverged"
     assert "results/snapshots/aae-0: some codes are not finite" in failure(render, *run)
@@ -111,6 +112,7 @@ def test_codes_that_are_not_those_of_a_training(fresh, content, problem):
     path.unlink()
     if content is not None:
         np.save(path, content)
+        list_sums("aae-0")
     line = failure(evaluate, "--model", "aae", "--seed", "0")
     assert re.match(f"error: {path}: .*{problem}", line)
     assert not Path("results/curves").exists(), "nothing is half-written"

@@ -11,6 +11,7 @@ def test_results_of_other_runs_go_and_all_else_stays(workspace, capsys):
     notes = [Path("results/curves/notes.csv"), Path("results/metrics/aae-0-old.json"), Path("results/my-1.txt")]
     kinds = {"curves": ".csv", "match": ".csv", "metrics": ".json", "timing": ".json", "codes": ".npy"}
     files = [Path(f"results/{kind}/vae-7{suffix}") for kind, suffix in kinds.items()]
+    files += [Path("results/codes/vae-7.npy.sha256"), Path("results/figures_sums/vae-7.sha256")]
     folders = [Path(f"results/{name}/gone_model-0") for name in ("figures", "history", "snapshots")]
     for folder in folders:
         folder.mkdir()

@@ -7,9 +7,11 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
+from pipeline.paths import stage_of
 from tests.pipeline.conftest import Repository
 from tests.pipeline.tiny_runs import load, load_rows
 
@@ -57,7 +59,7 @@ def test_repro_makes_everything(repository):
     results = repository.root / "results"
     for run in ("aae-0", "vae-0"):
         snapshots = sorted(path.name for path in (results / "snapshots" / run).iterdir())
-        assert snapshots == ["000.safetensors", "001.safetensors", "002.safetensors", "config.json"]
+        assert snapshots == ["000.safetensors", "001.safetensors", "002.safetensors", "SHA256SUMS", "config.json"]
         for epoch in ("000", "001", "002"):
             for picture in ("scatter", "manifold"):
                 assert (results / "figures" / run / f"{picture}-{epoch}.png").read_bytes()[:4] == b"\x89PNG"
@@ -124,6 +126,7 @@ def test_plots(repository):
         output = repository.run("dvc", "plots", *command, "--out", "plots")
         page = (repository.root / "plots/index.html").read_text()
         assert "scatter-002.png" in page or "scatter-002" in page, output
+        assert "failed" not in output, "a list of checksums is no plot"
         assert '"$schema"' in page, "curves are drawn, not only pictures"
         for run in ("aae-0", "vae-0", "vae-0 means", "prior"):
             assert f'"run": "{run}"' in page, "one plot has a line for every run"
@@ -226,6 +229,31 @@ def test_bad_parameters_stop_repro_with_one_line(repository):
     output = repository.run("dvc", "repro", status=255)  # dvc's exit status; the stage's is 1
     assert "error: params.yaml: epochs: input should be greater than or equal to 1; found 0" in output
     assert "Traceback" not in output
+
+
+DAMAGED = {
+    "data/prepared/train_images.npy": "train --model aae --seed 0",
+    "results/snapshots/aae-0/001.safetensors": "evaluate --model aae --seed 0",
+    "results/figures/vae-0/scatter-002.png": "report",
+    "results/metrics/aae-0.json": "report",
+}
+
+
+def test_a_bit_that_flips_unnoticed_by_dvc_is_restored_by_the_command_that_the_stage_tells(repository):
+    repository.run("dvc", "status", "-q", "prepare", "train", "evaluate", "render")  # DVC notes the times of the files
+    for name, stage in DAMAGED.items():
+        path = repository.root / name
+        content, status = path.read_bytes(), path.stat()
+        path.chmod(0o644)
+        path.write_bytes(content[:-2] + bytes([content[-2] ^ 64]) + content[-1:])
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert "up to date" in repository.run("dvc", "repro", "--single-item", stage_of(Path(name)))
+        line = repository.run("python", "-m", *f"pipeline.{stage}".split(), status=1)
+        assert name in line
+        command = re.search("`(.*)` makes it again", line)[1]
+        assert ran_stages(repository.run("sh", "-c", command)) == set(), "it comes from the cache"
+        assert path.read_bytes() == content
+    assert repository.run("python", "-m", "pipeline.verify").endswith("differ: 0, missing: 0\n")
 
 
 def test_a_missing_snapshot_is_named(repository):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aae.backprop_cpu import forward
+from aae.checksums import LIST, beside, write_sums
 from aae.data import Dataset, save_dataset
 from aae.models import build_model, kind_name, to_inputs
 from aae.snapshots import Metadata, save_snapshot
@@ -81,6 +82,7 @@ def write_inputs(
         Path("results/codes").mkdir(exist_ok=True)
         codes = [forward(model.requires_grad_(False).encoder, to_inputs(images[20:])).numpy() for model in models]
         np.save(f"results/codes/{run}.npy", np.stack(codes))
+        list_sums(run)
         Path("results/timing").mkdir(exist_ok=True)
         seconds = 2.0 if recipe.name == "vae" else 3.0 + seed
         Path(f"results/timing/{run}.json").write_text(
@@ -91,6 +93,13 @@ def write_inputs(
         for loss in (loss for chart in recipe.kind.loss_charts for loss in chart.lines):
             rows = [f"{epoch}\t{10 / epoch}" for epoch in range(1, 5)]
             (history / f"{loss}.tsv").write_text("\n".join([f"step\t{loss}", *rows]) + "\n")
+
+
+def list_sums(run: str) -> None:
+    """Writes the lists of SHA-256 that `train` writes."""
+    folder, codes = Path(f"results/snapshots/{run}"), Path(f"results/codes/{run}.npy")
+    write_sums(folder / LIST, [path for path in folder.iterdir() if path.name != LIST])
+    write_sums(beside(codes), [codes])
 
 
 def run_stages(*stages) -> None:
