@@ -49,8 +49,8 @@ class Checkout:
 def checkout(tmp_path):
     root = tmp_path / "checkout"
     root.mkdir()
-    for name in ("Makefile", "requirements.txt", "setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, root)
+    for path in (*(ROOT / name for name in ("Makefile", "setup.py", "pyproject.toml")), *ROOT.glob("requirements*.txt")):
+        shutil.copy(path, root)
     for name in ("pipeline", "csrc"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("python3.98", "python3.99"):
