@@ -310,28 +310,32 @@ def test_a_seed_that_is_no_single_value_is_no_stage(checkout, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "command", "status"),
+    ("edited", "command", "status"),
     [
-        ("seeds", [SHELL], ["dvc", "repro"], 255),
-        ("seeds", [SHELL], ["dvc", "repro", f"train@aae-{SHELL}"], 255),
-        ("seeds", [SHELL], ["python", "-m", "pipeline.repro"], 1),
-        ("seeds", None, ["dvc", "exp", "run", "-S", f'seeds=["{SHELL}"]'], 255),
-        ("models", ["../../params"], ["dvc", "repro", "floor@../../params"], 255),
+        (True, ["dvc", "repro"], 255),
+        (True, ["dvc", "repro", f"train@aae-{SHELL}"], 255),
+        (True, ["python", "-m", "pipeline.repro"], 1),
+        (False, ["dvc", "exp", "run", "-S", f'seeds=["{SHELL}"]'], 255),
     ],
-    ids=["repro", "one stage", "make repro", "experiment", "a name that is a path"],
+    ids=["repro", "one stage", "make repro", "experiment"],
 )
-def test_the_parameters_are_checked_first(checkout, key, value, command, status):
-    """No stage that depends on them starts, and DVC removes none of its outputs."""
-    kept = checkout.root / "params.json"
-    kept.write_text("{}")
-    if value:
-        checkout.edit({"seeds": "seeds: [0]", "models": "models: [aae, vae]"}[key], f"{key}: {json.dumps(value)}")
+def test_the_parameters_are_checked_first(checkout, edited, command, status):
+    """No stage whose command depends on them starts."""
+    if edited:
+        checkout.edit("seeds: [0]", f"seeds: {json.dumps([SHELL])}")
     said = checkout.run(*command, status=status)
-    assert f"error: params.yaml: {key}.0: " in said
+    assert "error: params.yaml: seeds.0: " in said
     assert set(re.findall(r"Running stage '([^']+)'", said)) <= {"device", "prepare"}
     assert "Traceback" not in said
-    assert kept.exists()
     assert not (checkout.root / "sprung").exists()
+
+
+def test_a_name_that_is_a_path_removes_no_file(checkout):
+    """DVC removes the old outputs of a stage that it starts."""
+    (checkout.root / "params.json").write_text("{}")  # `results/floor/<model>.json`
+    checkout.edit("models: [aae, vae]", 'models: ["../../params"]')
+    checkout.run("dvc", "repro", "floor@../../params", status=255)
+    assert (checkout.root / "params.json").exists()
 
 
 def test_nothing_is_fetched(checkout):
