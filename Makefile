@@ -2,7 +2,10 @@
 
 PYTHON ?= python3
 VENV := .venv
-INSTALL = $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python
+# Without build isolation: a package that is built here is built with the locked setuptools, and nothing else is fetched.
+INSTALL = $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python --no-build-isolation
+COMPILE = $(VENV)/bin/uv pip compile -q --python $(VENV)/bin/python --no-annotate --no-header --no-emit-index-url \
+	--no-emit-find-links
 MAKEFLAGS += --jobs=2  # compile the extension while the requirements are unpacked
 ifneq ($(filter clean,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
@@ -97,11 +100,16 @@ lint: env      ## check style, types and spelling: ruff, clang-format, codespell
 	codespell
 	mypy
 
-lock: $(VENV)/.build-requirements   ## regenerate requirements.txt from pyproject.toml
-	$(VENV)/bin/pip install -q pip-tools
-	pip-compile -q --all-extras --strip-extras --allow-unsafe --upgrade --no-emit-index-url --no-emit-find-links \
-		--no-annotate --no-header -o requirements.txt pyproject.toml
-	sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' requirements.txt
+# The lock holds all systems: PyPI's files, and among them PyTorch's build for CUDA, whose libraries are in a file of their
+# own. The hashes of PyTorch's CPU build come from PyTorch's index, and change only with its version.
+lock: $(VENV)/.build-requirements   ## regenerate requirements*.txt, with hashes, from pyproject.toml
+	mkdir -p build
+	env -u UV_FIND_LINKS -u UV_TORCH_BACKEND $(COMPILE) --generate-hashes --universal --python-version 3.11 --all-extras \
+		--upgrade -o build/lock.txt pyproject.toml
+	awk '/^[a-z]/ { to = /sys_platform == .win32/ ? "/dev/null" : /^(cuda|nvidia|triton)/ && !/^nvidia-ml-py=/ ? \
+		"requirements-cuda.txt" : "requirements.txt" } { print > to }' build/lock.txt
+	torch=$$(grep -o '^torch==[0-9.]*' requirements.txt); grep -qF "$$torch+cpu " requirements-cpu.txt || \
+		echo "$$torch" | $(COMPILE) --generate-hashes --no-deps --torch-backend cpu -o requirements-cpu.txt -
 
 clean:         ## remove the environment and build products; keeps data, results and cache
 	rm -rf $(VENV) build dist *.egg-info *.so
@@ -128,11 +136,16 @@ $(VENV)/.build-requirements: requirements.txt pipeline/environment.pth $(ANOTHER
 	@$(CHECK)
 	$(if $(ANOTHER_VENV),,test -x $(VENV)/bin/pip || )$(PYTHON) -m venv --clear $(VENV)
 	cp pipeline/environment.pth "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-	$(VENV)/bin/pip install -q --disable-pip-version-check $$(grep -E '^(pybind11|setuptools|uv)==' requirements.txt)
+	awk '/^[a-z]/ { wanted = /^(pybind11|setuptools|uv)==/ } wanted' requirements.txt > $(VENV)/first.txt
+	$(VENV)/bin/pip install -q --disable-pip-version-check --only-binary :all: --require-hashes -r $(VENV)/first.txt
 	touch $@
 
-$(VENV)/.requirements: $(VENV)/.build-requirements
-	$(INSTALL) -r requirements.txt
+# Only files with the locked hashes are installed. PyTorch comes from PyPI or, as its CPU build, from another index
+# (UV_TORCH_BACKEND=cpu) or a folder of wheels. uv looks for the CPU build's hashes under that build's own version.
+$(VENV)/.requirements: $(VENV)/.build-requirements requirements-cpu.txt requirements-cuda.txt
+	case "$$(grep -o '^torch==[0-9.]*' requirements.txt | $(COMPILE) --no-deps -)" in \
+		*+cpu*) cpu="--overrides requirements-cpu.txt";; esac; \
+	$(INSTALL) --require-hashes -r requirements.txt -c requirements-cuda.txt $$cpu
 	touch $@
 
 # If AAE_CUDA, nvcc or the extension's file has changed since the last build, the extension is rebuilt.
@@ -144,5 +157,5 @@ BUILT_WITH := $(shell cat $(VENV)/.extension 2>/dev/null)
 $(VENV)/.extension: $(VENV)/.build-requirements setup.py pyproject.toml $(shell find csrc -type f) \
 		$(if $(subst $(CUDA) bytes=$(shell $(BYTES)),,$(BUILT_WITH)),another-build)
 	@$(CHECK)
-	$(INSTALL) --no-build-isolation --no-deps -e .
+	$(INSTALL) --no-deps -e .
 	echo "$(CUDA) bytes=$$($(BYTES))" > $@

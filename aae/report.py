@@ -4,7 +4,6 @@ This module computes the report's numbers and texts from `results.py`. `charts.p
 `page_data.py` the data for the scripts, and the folder `page/` the templates, the style and the scripts.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aae.charts import FRAME, Level, Series, chart
+from aae.markdown import code, escaped
 from aae.models import LossChart, compared_with, find_kind
 from aae.page_data import page_data
 from aae.page_views import axis_names
@@ -92,14 +92,17 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None)
 
 def render_markdown(results: Results) -> str:
     """The Markdown twin, which shows the files `<run>-scatter.png` and `<run>-manifold.png` beside it."""
-    return environment(autoescape=False).get_template("report.md.j2").render(content(results))
+    made = environment(autoescape=False)
+    made.finalize = escaped
+    made.filters["code"] = code
+    return made.get_template("report.md.j2").render(content(results))
 
 
 def environment(autoescape: bool) -> Environment:
     """Jinja's environment for the templates in `page/`.
 
-    In them, `source` inserts a file unchanged, `separator` gives the text before an item of a list ("", ", " or
-    " and "), and `markdown` escapes a text for Markdown and HTML.
+    In them, `source` inserts a file unchanged, and `separator` gives the text before an item of a list ("", ", " or
+    " and ").
     """
     made = Environment(
         loader=FileSystemLoader(PAGE),
@@ -111,7 +114,6 @@ def environment(autoescape: bool) -> Environment:
     made.globals["source"] = lambda name: Markup((PAGE / name).read_text(encoding="utf-8"))
     made.globals["separator"] = lambda loop: "" if loop.first else " and " if loop.last else ", "
     made.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
-    made.filters["markdown"] = lambda text: re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])", r"\\\1", text)
     return made
 
 

@@ -129,9 +129,7 @@ def test_class_names_are_shown_and_escaped(in_colour):
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)&lt;</button>" in page
     assert page_index()["classNames"] == sorted(NAMES)
-    assert r"colours: $x^2$, <script>alert(1)<, a|b." in re.sub(r"\\([^\w\s])", r"\1", markdown)
-    assert r"a\|b" in markdown
-    assert r"\<script\>" in markdown
+    assert r"colours: \$x^2\$, &lt;script&gt;alert(1)&lt;, a\|b." in markdown
 
 
 def test_data_without_labels(tmp_path, monkeypatch, capsys):

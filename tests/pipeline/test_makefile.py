@@ -1,14 +1,18 @@
 """When `make env` rebuilds the environment. A script replaces Python and records how it is called."""
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LOCK = ("requirements.txt", "requirements-cpu.txt", "requirements-cuda.txt")
 # Makes an environment whose programs do nothing, and prints what Python would print.
 STAND_IN = """#!/bin/sh
 me=$(realpath "$0")
@@ -49,8 +53,11 @@ class Checkout:
 def checkout(tmp_path):
     root = tmp_path / "checkout"
     root.mkdir()
-    for name in ("Makefile", "requirements.txt", "setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, root)
+    for path in (
+        *(ROOT / name for name in ("Makefile", "setup.py", "pyproject.toml")),
+        *ROOT.glob("requirements*.txt"),
+    ):
+        shutil.copy(path, root)
     for name in ("pipeline", "csrc"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("python3.98", "python3.99"):
@@ -118,3 +125,78 @@ def test_what_an_environments_python_starts_finds_the_environment(tmp_path):
     environment = {"PATH": "/usr/bin:/bin"}
     said = subprocess.run([python, "-c", stage], env=environment, check=True, capture_output=True, text=True).stdout
     assert said == f"{tmp_path / 'venv'}\n"
+
+
+def requirement(name: str, wheels: Path, content: str = "") -> str:
+    """Makes a wheel of the package `name` in the folder `wheels`. Returns its line for a lock, with its hash."""
+    path = wheels / f"{name}-1.0-py3-none-any.whl"
+    wheels.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", content)
+        folder = f"{name}-1.0.dist-info"
+        wheel.writestr(f"{folder}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{folder}/RECORD", f"{name}.py,,\n{folder}/METADATA,,\n{folder}/WHEEL,,\n{folder}/RECORD,,\n")
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@pytest.mark.parametrize("target", [".venv/.build-requirements", ".venv/.requirements"])
+def test_another_file_than_the_locked_one_is_not_installed(checkout, target):
+    """pip installs the first packages and uv the others, here from a folder, without an index."""
+    wheels = checkout.root.parent / "wheels"
+    names = ["pybind11", "setuptools", "uv"] if target == ".venv/.build-requirements" else ["aaa", "bbb"]
+    (checkout.root / "requirements.txt").write_text("".join(requirement(name, wheels) for name in names))
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull, "UV_OFFLINE": "1"}
+    offline |= {
+        "UV_FIND_LINKS": str(wheels),
+        "UV_NO_CACHE": "1",
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+    }
+
+    def make() -> subprocess.CompletedProcess:
+        shutil.rmtree(checkout.root / ".venv", ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=checkout.root, check=True)
+        tools = checkout.root / ".venv/bin"  # pip and uv of this environment, which work on the new one
+        (tools / "pip").write_text(f'#!/bin/sh\nexec {sys.executable} -m pip --python {tools}/python "$@"\n')
+        (tools / "pip").chmod(0o755)
+        if target == ".venv/.requirements":
+            (tools / "uv").symlink_to(shutil.which("uv"))
+            (checkout.root / ".venv/.build-requirements").touch()
+        command = ["make", target, f"PYTHON={sys.executable}"]
+        return subprocess.run(command, cwd=checkout.root, env=offline, capture_output=True, text=True)
+
+    done = make()
+    assert done.returncode == 0, done.stderr
+    assert list(checkout.root.glob(f".venv/lib/*/site-packages/{names[-1]}.py"))
+    requirement(names[-1], wheels, "print('another content')")
+    done = make()
+    assert done.returncode == 2
+    assert "hash" in done.stderr.lower()
+    assert not list(checkout.root.glob(f".venv/lib/*/site-packages/{names[-1]}.py"))
+
+
+@pytest.mark.parametrize("name", LOCK)
+def test_every_locked_package_has_hashes(name):
+    entries = re.split(r"^(?=\S)", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+( ; [^\\]*)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n$", entry), entry
+
+
+def test_both_builds_of_pytorch_are_one_version():
+    """requirements-cpu.txt is made only when the version changes."""
+    (version,) = re.findall(r"^torch==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert (ROOT / "requirements-cpu.txt").read_text().startswith(f"torch=={version}+cpu ")
+
+
+def test_nothing_is_installed_without_hashes():
+    """Except the project itself, which is in the checkout."""
+    for name in ("Makefile", ".github/workflows/ci.yml", ".ci/run", ".devcontainer.json"):
+        text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text())
+        for line in text.splitlines():
+            if re.search(r"pip install|\$\(INSTALL\)", line) and not line.startswith("INSTALL = "):
+                assert "--require-hashes" in line or line.strip() == "$(INSTALL) --no-deps -e .", line
+    uses = re.findall(r"uses: (\S+)", (ROOT / ".github/workflows/ci.yml").read_text())
+    assert uses
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", each) for each in uses)
