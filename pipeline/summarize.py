@@ -51,7 +51,6 @@ def main() -> None:
     timing = {name: [load_timing(name, seed) for seed in params.seeds] for name in recipes}
     sizes = params.batch_size, params.code_size
     flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
-    seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
 
     summary: dict[str, Any] = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
     times, claims, time_claims = {}, {}, {}
@@ -64,17 +63,14 @@ def main() -> None:
         for kind in recipe.other_codes:
             summary[f"{name}_{kind.name}"] = summarize_model(runs[name], kind.suffix)
         times[name] = {
-            "seconds_per_epoch": over_seeds(seconds[name]),
-            "seconds": over_seeds([each["seconds"] for each in timing[name]]),
+            key: over_seeds([each[key] for each in timing[name]]) for key in ("seconds_per_epoch", "seconds")
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
             prior, reference_prior = (each.prior(params.code_size, data.classes) for each in (recipe, reference))
             why = distances_not_comparable(*both, (prior, reference_prior), level)
             claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
-            time = time_claim(
-                *both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level, not_comparable=why
-            )
+            time = time_claim(*both, flops_per_epoch=flops, timing=timing, match_level=level, not_comparable=why)
             time_claims[name] = {"time": time}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
