@@ -28,6 +28,8 @@ from aae.snapshots import load_snapshot
 # The page may have 10 MB. Base64 makes packed data a third larger; text and curves take the rest.
 PACKED_BYTES = 6_700_000  # decoders, their pictures and test images; codes of as many images as fit then
 DECODER_BYTES = 2_600_000  # three decoders of the default size; those that do not fit are left out
+FRAMES = 501  # epochs of which the page has codes; of more, it has every second, third and so on
+SNAPSHOTS = 101  # the same for the decoders' pictures
 DECODED_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes per pixel, and 0.27 before training
 PICTURE_PIXELS = 600_000  # of the test images beside the live decoder
 CODE_LEVELS = 254  # of 8 bits; the remaining value, 0, marks a code outside the plot
@@ -150,6 +152,12 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
     return model.pictured_codes(rows).numpy().reshape(*outputs.shape[:-1], -1)
 
 
+def evenly(epochs: Sequence[int], most: int) -> list[int]:
+    """Every epoch, or every second, third and so on, and the last one, so that there are at most `most`."""
+    step = max(1, math.ceil((len(epochs) - 1) / (most - 1)))
+    return [*epochs[:-1:step], epochs[-1]]
+
+
 def page_data(
     runs: Sequence[Any],
     images: np.ndarray,
@@ -163,7 +171,7 @@ def page_data(
     """The data that the page's scripts read: a JSON object, and base64 texts by name.
 
     Args:
-        runs: instances of `aae.results.Run`.
+        runs: instances of `aae.results.Run`, those that the page has pictures of.
         images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
         priors: recipe name -> prior.
         class_names: the names of the labels 0, 1, ...; empty without labels.
@@ -183,7 +191,8 @@ def page_data(
         list(reach.values()),
     )
 
-    epochs = sorted(runs[0].snapshots)
+    epochs = evenly(sorted(runs[0].snapshots), SNAPSHOTS)
+    frames = evenly(range(len(runs[0].codes)), FRAMES)
     # Each channel counts as a pixel.
     most = DECODED_PIXELS // (len(runs) * len(epochs) * math.prod(shape))
     size = decoded_size(manifold_size, shape)
@@ -212,13 +221,13 @@ def page_data(
     columns = math.ceil(math.sqrt(len(pictured)))
     packed["pictures"] = picture(sheet(images[pictured], columns), "PNG")
 
-    epoch_count = len(runs[0].codes)
     width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]
     left = PACKED_BYTES - sum(map(len, packed.values()))
-    shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # one byte per coordinate or label
+    shown = order[: max(1, left // (width * len(frames) * len(runs) + 1))]  # one byte per coordinate or label
     packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
-        codes = coordinates(pictured_codes(models[run.name], run.codes[:, shown]), bases[run.name])
+        outputs = np.stack([run.codes[epoch][shown] for epoch in frames])
+        codes = coordinates(pictured_codes(models[run.name], outputs), bases[run.name])
         packed[f"codes-{run.name}"] = pack_codes(codes, limit).tobytes()
     hulls = {run.name: component_outline(priors[run.recipe.name], bases[run.name]) for run in runs}
     return {
@@ -230,7 +239,8 @@ def page_data(
         "dither": DITHER[:width].tolist(),
         "decoded": {kind: len(codes) for kind, (codes, _) in next(iter(decoded.values())).items()},
         "classNames": list(class_names),
-        "lastEpoch": epoch_count - 1,
+        "epochs": frames,
+        "lastEpoch": frames[-1],
         "snapshots": epochs,
         "images": len(shown),
         "pictured": min(len(pictured), len(shown)),
