@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from aae.errors import InputError
+
 Line = list[tuple[float, float]]  # points (epoch, value)
 
 WIDTH, HEIGHT = 360, 210
@@ -45,7 +47,7 @@ class Series:
         if self.banded:
             epochs = [epoch for epoch, _ in lines[0]]
             if any([epoch for epoch, _ in line] != epochs for line in lines):
-                raise ValueError(f"Series: the lines of {self.name} have different epochs")
+                raise InputError(f"the runs of {self.name} have different epochs; `dvc repro` makes them again")
             values = np.array([[value for _, value in line] for line in lines])
             quantiles = np.quantile(values, (0.5, *BAND), axis=0).tolist()
             lines = [*(list(zip(epochs, each, strict=True)) for each in quantiles), lines[0]]
@@ -114,6 +116,12 @@ def chart(
         "x_ticks": [(across(x), f"{x:g}") for x in linear_ticks(0, last) if x <= last],
         "y_ticks": [(down(y), f"{y:g}") for y in y_ticks],
     }
+
+
+def evenly(epochs: Sequence[int], most: int) -> list[int]:
+    """Every epoch, or every second, third and so on, and the last one, so that there are at most `most`."""
+    step = max(1, math.ceil((len(epochs) - 1) / (most - 1)))
+    return [*epochs[:-1:step], epochs[-1]]
 
 
 def thinned(line: Line) -> Line:

@@ -281,8 +281,8 @@ def time_claim(
             result = UNDECIDED
         if name == "seconds_to_match":
             result = judged.of_distances(result)
-        finite = [None if math.isinf(each) else each for each in (x, y)]
-        comparisons.append(Comparison(name, *finite, result, reason))
+        model_number, reference_number = (None if math.isinf(each) else each for each in (x, y))
+        comparisons.append(Comparison(name, model_number, reference_number, result, reason))
 
     def longer(x: Sequence[float], y: Sequence[float]) -> str:
         return (f"; longer for {a} {in_seeds(gt, x, y)}" if len(x) > 1 else "") + where

@@ -18,6 +18,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from aae.backprop_cpu import cross_entropy, forward
+from aae.charts import evenly
 from aae.figures import label_colours, manifold_reach, principal_axes
 from aae.models import Autoencoder
 from aae.page_views import component_outline, coordinates, outlined, picture_codes, planes
@@ -150,12 +151,6 @@ def pictured_codes(model: Autoencoder, outputs: np.ndarray) -> np.ndarray:
     """The codes [frames, n, code_size] that pictures show, from the encoder's `outputs` [frames, n, outputs]."""
     rows = torch.from_numpy(outputs.reshape(-1, outputs.shape[-1]))
     return model.pictured_codes(rows).numpy().reshape(*outputs.shape[:-1], -1)
-
-
-def evenly(epochs: Sequence[int], most: int) -> list[int]:
-    """Every epoch, or every second, third and so on, and the last one, so that there are at most `most`."""
-    step = max(1, math.ceil((len(epochs) - 1) / (most - 1)))
-    return [*epochs[:-1:step], epochs[-1]]
 
 
 def page_data(

@@ -312,7 +312,7 @@ def timing_spread(models: Sequence[Model], timing: Sequence[dict[str, Any]]) -> 
         of_model = [row for row in timing if row["run"] in names]
         columns = {key: [row[key] for row in of_model] for key in timing[0] if key != "run"}
         cells = {
-            key: spread_over(values, "{:.4g}".format) if key.startswith("seconds") else {"text": tallied(values)}
+            key: spread_over(values, "{:.3g}".format) if key.startswith("seconds") else {"text": tallied(values)}
             for key, values in columns.items()
         }
         rows.append({"model": model, "cells": cells})

@@ -6,7 +6,6 @@ Numbers differ a little from run to run. Weights, codes and pictures are links t
 import csv
 import json
 import re
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +78,9 @@ def cycled(place: int, length: int) -> int:
 
 def longer(path: Path, epochs: range, random: np.random.Generator) -> None:
     header, *rows = read_table(path)
-    starts = count() if epochs[0] == 0 else count(1)
-    rows = [rows[0], *rows] if epochs[0] else rows  # a history has no epoch 0
-    write_table(path, [header, *[rows[cycled(at, len(rows))] for at, _ in zip(starts, epochs, strict=False)]], random)
-    header, *rows = read_table(path)
-    write_rows(path, [header, *[[str(epoch), *row[1:]] for epoch, row in zip(epochs, rows, strict=True)]])
+    rows = rows if epochs[0] == 0 else [rows[0], *rows]  # a history has no epoch 0
+    made = [[str(epoch), *rows[cycled(epoch // epochs.step, len(rows))][1:]] for epoch in epochs]
+    write_table(path, [header, *made], random)
 
 
 def read_table(path: Path) -> list[list[str]]:
