@@ -106,7 +106,7 @@ lock: $(VENV)/.build-requirements   ## regenerate requirements*.txt, with hashes
 	mkdir -p build
 	env -u UV_FIND_LINKS -u UV_TORCH_BACKEND $(COMPILE) --generate-hashes --universal --python-version 3.11 --all-extras \
 		--upgrade -o build/lock.txt pyproject.toml
-	awk '/^[a-z]/ { to = /sys_platform == .win32/ ? "/dev/null" : /^(cuda|nvidia|triton)/ && !/^nvidia-ml-py=/ ? \
+	awk '/^[a-z]/ { to = /sys_platform == .win32/ ? "/dev/null" : /^(cuda|nvidia|triton)/ ? \
 		"requirements-cuda.txt" : "requirements.txt" } { print > to }' build/lock.txt
 	torch=$$(grep -o '^torch==[0-9.]*' requirements.txt); grep -qF "$$torch+cpu " requirements-cpu.txt || \
 		echo "$$torch" | $(COMPILE) --generate-hashes --no-deps --torch-backend cpu -o requirements-cpu.txt -

@@ -20,16 +20,19 @@ The verdict on a claim follows from its comparisons:
 
 Comparisons that the results cannot provide are left out: the spread of a single value, or the spread over fewer seeds
 than `ENOUGH_SEEDS`.
+
+With several seeds, the reasons also say in how many of them the model's number is lower or higher than the reference's.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import gt, lt
 from statistics import mean, median, stdev
 from typing import Any
 
 from aae.priors import Prior
-from aae.summary import RunResult, first_match
+from aae.summary import RunResult, first_match, machine_of
 
 SUPPORTED, MIXED, NOT_SUPPORTED = "supported", "mixed", "not supported"
 FOR, AGAINST, UNDECIDED = "for", "against", "undecided"
@@ -176,7 +179,9 @@ def match_claim(
         result = FOR if less and share >= CLEARLY else AGAINST if more and share <= 1 - CLEARLY else UNDECIDED
         result = judged.of_distances(result)
         last = ", ".join(text for runs in (model, reference) for text in finals(runs, measure))
-        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {share:.0%} of epochs"
+        seeds = in_seeds(lt, *([median(run.values(measure)) for run in runs] for runs in (model, reference)))
+        where = f"{share:.0%} of epochs" + (f", by the median {seeds}" if seeds else "")
+        lower = "" if result in (TOO_SHORT, NOT_COMPARABLE) else f"; lower for {a} in {where}"
         figures = f"{a} {median(x):.3g}, {b} {median(y):.3g}, medians over {judged.period}"
         reason = f"{name}: {figures}{lower} (last epoch: {last})"
         comparisons.append(Comparison(measure, median(x), median(y), result, reason))
@@ -203,23 +208,27 @@ def stability_claim(
     a, b = judged.titles
     comparisons = []
 
-    def compare(name: str, figures: tuple[float, ...], what: str, unit: str = "") -> None:
+    def compare(name: str, figures: tuple[float, ...], what: str, unit: str = "", seeds: str = "") -> None:
         x, y = figures
         result = FOR if x > MORE_SPREAD * y else AGAINST if y > MORE_SPREAD * x else UNDECIDED
         if name != "reconstruction":
             result = judged.of_distances(result)
         elif model[0].snapshots < ENOUGH_SNAPSHOTS:
             result = TOO_SHORT
-        comparisons.append(Comparison(name, x, y, result, f"{what}: {a} {x:.3g}{unit}, {b} {y:.3g}{unit}"))
+        where = f"; greater for {a} {seeds}" if seeds else ""
+        comparisons.append(Comparison(name, x, y, result, f"{what}: {a} {x:.3g}{unit}, {b} {y:.3g}{unit}{where}"))
+
+    def compare_runs(name: str, spread: Callable[[RunResult], float], what: str, unit: str = "") -> None:
+        of_seeds = [[spread(run) for run in runs] for runs in both]
+        compare(name, tuple(map(mean, of_seeds)), what, unit, in_seeds(gt, *of_seeds))
 
     both = (model, reference)
     if judged.epochs >= 2:
-        spread = tuple(mean(stdev(run.values(measure)) for run in runs) for runs in both)
-        compare("epochs", spread, f"standard deviation of the sliced Wasserstein distance over {judged.period}")
+        what = f"standard deviation of the sliced Wasserstein distance over {judged.period}"
+        compare_runs("epochs", lambda run: stdev(run.values(measure)), what)
     if model[0].snapshots >= 2:
-        spread = tuple(mean(run.reconstruction_range for run in runs) for runs in both)
         what = f"range of the reconstruction error over the last {model[0].snapshots} snapshots"
-        compare("reconstruction", spread, what, " nats")
+        compare_runs("reconstruction", lambda run: run.reconstruction_range, what, " nats")
     worst = tuple(max(pooled(runs, measure)) for runs in both)
     compare("worst", worst, f"largest sliced Wasserstein distance in {judged.period}")
     if len(model) >= ENOUGH_SEEDS:
@@ -234,7 +243,7 @@ def time_claim(
     reference: Sequence[RunResult],
     *,
     flops_per_epoch: Mapping[str, float],
-    seconds_per_epoch: Mapping[str, Sequence[float]],
+    timing: Mapping[str, Sequence[Mapping[str, Any]]],
     match_level: float,
     not_comparable: str = "",
 ) -> dict[str, Any]:
@@ -246,48 +255,72 @@ def time_claim(
     - `flops`: FLOPs per epoch, from the sizes of the layers (`aae.flops`).
     - `seconds`: seconds per epoch, median over a run's epochs, mean over seeds.
     - `seconds_to_match`: seconds per epoch times the epochs until the sliced Wasserstein distance is `match_level` or
-      less, median over a tenth of all epochs (`aae.summary.first_match`), mean over seeds. A model that does not reach
-      the level with every seed takes longer than one that does. If neither does, the comparison is left out.
+      less, median over a tenth of all epochs (`aae.summary.first_match`), median over seeds. A run that never reaches
+      the level counts as slower than any other. If neither model reaches it in the median, the comparison is left out.
 
-    `flops_per_epoch` is recipe -> FLOPs, `seconds_per_epoch` recipe -> seconds of each seed.
+    Seconds of different machines do not compare, so only the seeds whose two runs had the same machine and settings
+    count for them. If there is none, the comparisons of seconds are undecided.
+
+    `flops_per_epoch` is recipe -> FLOPs. `timing` is recipe -> what was timed with each seed, in the order of the runs:
+    `seconds_per_epoch`, and the machine (`aae.summary.machine_of`).
     """
     judged = Judged(model, reference, not_comparable)
     (a, b), names = judged.titles, judged.names
+    seeds = list(zip(model, reference, *(timing[name] for name in names), strict=True))
+    comparable = [seed for seed in seeds if machine_of(seed[2]) == machine_of(seed[3])]
+    *both, x_timing, y_timing = zip(*(comparable or seeds), strict=True)
+    where = "" if comparable else "; on different machines"
+    if 0 < len(comparable) < len(seeds):
+        where = f"; of the {len(comparable)} of {len(seeds)} seeds with both runs on the same machine"
     comparisons = []
 
-    def compare(name: str, x: float | None, y: float | None, reason: str) -> None:
-        if x is None or y is None:
-            longer, shorter = y is not None, x is not None
-        else:
-            longer, shorter = x > MORE_TIME * y, y > MORE_TIME * x
-        result = FOR if longer else AGAINST if shorter else UNDECIDED
+    def compare(name: str, x: float, y: float, reason: str) -> None:
+        """An infinite number stands for a level that is never reached."""
+        result = FOR if x > MORE_TIME * y else AGAINST if y > MORE_TIME * x else UNDECIDED
+        if name != "flops" and not comparable:
+            result = UNDECIDED
         if name == "seconds_to_match":
             result = judged.of_distances(result)
-        comparisons.append(Comparison(name, x, y, result, reason))
+        model_number, reference_number = (None if math.isinf(each) else each for each in (x, y))
+        comparisons.append(Comparison(name, model_number, reference_number, result, reason))
+
+    def longer(x: Sequence[float], y: Sequence[float]) -> str:
+        return (f"; longer for {a} {in_seeds(gt, x, y)}" if len(x) > 1 else "") + where
 
     x, y = (flops_per_epoch[name] for name in names)
     compare("flops", x, y, f"arithmetic per epoch: {a} {x / 1e9:.4g} GFLOP, {b} {y / 1e9:.4g} ({x / y:.2f} times)")
-    x, y = (mean(seconds_per_epoch[name]) for name in names)
-    compare("seconds", x, y, f"time per epoch: {a} {x:.3g} s, {b} {y:.3g} s ({x / y:.2f} times)")
-    to_x, to_y = (
-        seconds_to_match(runs, seconds_per_epoch[name], match_level)
-        for name, runs in zip(names, (model, reference), strict=True)
-    )
-    if (to_x, to_y) != (None, None):
-        never = "never" if len(model) == 1 else "not with every seed"
-        shown = [never if each is None else f"{each:.3g} s" for each in (to_x, to_y)]
+
+    seconds = [[each["seconds_per_epoch"] for each in timings] for timings in (x_timing, y_timing)]
+    x, y = map(mean, seconds)
+    compare("seconds", x, y, f"time per epoch: {a} {x:.3g} s, {b} {y:.3g} s ({x / y:.2f} times){longer(*seconds)}")
+
+    until = [
+        [(first_match(run, match_level) or math.inf) * s for run, s in zip(runs, of_runs, strict=True)]
+        for runs, of_runs in zip(both, seconds, strict=True)
+    ]
+    x, y = map(median, until)
+    if not math.isinf(min(x, y)):
         tenth = math.ceil((len(model[0].match) - 1) / 10)
         when = "" if tenth == 1 else f", median over {tenth} epochs"
-        until = f"time until the sliced Wasserstein distance is {match_level:g} or less{when}"
-        what = f"{until}: {a} {shown[0]}, {b} {shown[1]}"
-        compare("seconds_to_match", to_x, to_y, what)
+        what = f"time until the sliced Wasserstein distance is {match_level:g} or less{when}"
+        shown = f"{a} {reached(until[0])}, {b} {reached(until[1])}"
+        compare("seconds_to_match", x, y, f"{what}: {shown}{longer(*until)}")
     return judged.claim(comparisons)
 
 
-def seconds_to_match(runs: Sequence[RunResult], seconds: Sequence[float], level: float) -> float | None:
-    """Mean over the seeds; None if some run never reaches `level`."""
-    epochs = [epoch for run in runs if (epoch := first_match(run, level)) is not None]
-    return mean(e * s for e, s in zip(epochs, seconds, strict=True)) if len(epochs) == len(runs) else None
+def reached(seconds: Sequence[float]) -> str:
+    """The median of the seconds until each seed's run reaches a level, in words; infinite ones stand for never."""
+    number, middle = sum(map(math.isfinite, seconds)), median(seconds)
+    if len(seconds) == 1:
+        return "never" if math.isinf(middle) else f"{middle:.3g} s"
+    if math.isinf(middle):
+        return f"only in {number} of {len(seconds)} seeds"
+    return f"{middle:.3g} s in the median" + (f" ({number} of {len(seconds)} seeds)" if number < len(seconds) else "")
+
+
+def in_seeds(order: Callable[[float, float], bool], x: Sequence[float], y: Sequence[float]) -> str:
+    """In how many seeds `order` holds for the model's number in `x` and the reference's in `y`; empty for one seed."""
+    return f"in {sum(map(order, x, y))} of {len(x)} seeds" if len(x) > 1 else ""
 
 
 def counted(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from aae.backprop_cpu import cross_entropy, forward
+from aae.charts import evenly
 from aae.figures import label_colours, manifold_reach, principal_axes
 from aae.models import Autoencoder
 from aae.page_views import component_outline, coordinates, outlined, picture_codes, planes
@@ -29,6 +30,8 @@ from aae.tiling import tiled
 # The page may have 10 MB. Base64 makes packed data a third larger; text and curves take the rest.
 PACKED_BYTES = 6_700_000  # decoders, their pictures and test images; codes of as many images as fit then
 DECODER_BYTES = 2_600_000  # three decoders of the default size; those that do not fit are left out
+FRAMES = 501  # epochs of which the page has codes; of more, it has every second, third and so on
+SNAPSHOTS = 101  # the same for the decoders' pictures
 DECODED_PIXELS = 17_000_000  # of all snapshots; MNIST's take 0.12 bytes per pixel, and 0.27 before training
 PICTURE_PIXELS = 600_000  # of the test images beside the live decoder
 CODE_LEVELS = 254  # of 8 bits; the remaining value, 0, marks a code outside the plot
@@ -153,7 +156,7 @@ def page_data(
     """The data that the page's scripts read: a JSON object, and base64 texts by name.
 
     Args:
-        runs: instances of `aae.results.Run`.
+        runs: instances of `aae.results.Run`, those that the page has pictures of.
         images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
         priors: recipe name -> prior.
         class_names: the names of the labels 0, 1, ...; empty without labels.
@@ -173,7 +176,8 @@ def page_data(
         list(reach.values()),
     )
 
-    epochs = sorted(runs[0].snapshots)
+    epochs = evenly(sorted(runs[0].snapshots), SNAPSHOTS)
+    frames = evenly(range(len(runs[0].codes)), FRAMES)
     # Each channel counts as a pixel.
     most = DECODED_PIXELS // (len(runs) * len(epochs) * math.prod(shape))
     size = decoded_size(manifold_size, shape)
@@ -202,13 +206,13 @@ def page_data(
     columns = math.ceil(math.sqrt(len(pictured)))
     packed["pictures"] = picture(tiled(images[pictured], columns), "PNG")
 
-    epoch_count = len(runs[0].codes)
     width = coordinates(last[runs[0].name][:1], bases[runs[0].name]).shape[1]
     left = PACKED_BYTES - sum(map(len, packed.values()))
-    shown = order[: max(1, left // (width * epoch_count * len(runs) + 1))]  # one byte per coordinate or label
+    shown = order[: max(1, left // (width * len(frames) * len(runs) + 1))]  # one byte per coordinate or label
     packed["labels"] = (np.zeros(len(shown)) if labels is None else labels[shown]).astype(np.uint8).tobytes()
     for run in runs:
-        codes = coordinates(pictured_codes(models[run.name], run.codes[:, shown]), bases[run.name])
+        outputs = np.stack([run.codes[epoch][shown] for epoch in frames])
+        codes = coordinates(pictured_codes(models[run.name], outputs), bases[run.name])
         packed[f"codes-{run.name}"] = pack_codes(codes, limit).tobytes()
     hulls = {run.name: component_outline(priors[run.recipe.name], bases[run.name]) for run in runs}
     return {
@@ -220,7 +224,8 @@ def page_data(
         "dither": DITHER[:width].tolist(),
         "decoded": {kind: len(codes) for kind, (codes, _) in next(iter(decoded.values())).items()},
         "classNames": list(class_names),
-        "lastEpoch": epoch_count - 1,
+        "epochs": frames,
+        "lastEpoch": frames[-1],
         "snapshots": epochs,
         "images": len(shown),
         "pictured": min(len(pictured), len(shown)),

@@ -4,6 +4,8 @@ This module computes the report's numbers and texts from `results.py`. `charts.p
 `page_data.py` the data for the scripts, and the folder `page/` the templates, the style and the scripts.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aae.charts import FRAME, Level, Series, chart
+from aae.charts import BAND, FRAME, MOST_LINES, Level, Series, chart
 from aae.markdown import code, escaped
 from aae.models import LossChart, compared_with, find_kind
 from aae.page_data import page_data
@@ -22,6 +24,9 @@ from aae.page_views import axis_names
 from aae.results import Codes, Floor, Model, Results, Run
 
 PAGE = Path(__file__).parent / "page"
+MOST_RUNS = 20  # that a table lists; with more, a table of the models comes first, and that of the runs is folded
+MOST_TALLIED = 4  # different values in a cell of the table of models
+MOST_LISTED = 10  # consecutive numbers of a parameter, such as the seeds
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,14 @@ CLAIMS = {
 
 
 def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None) -> str:
-    """The page, with the pictures of all runs.
+    """The page, with the numbers of all runs and the pictures of some.
 
     Args:
         results: the results of every run.
         images, labels: the test images uint8 [n, height, width, channels] and their labels [n], or None without labels.
     """
     index, base64 = page_data(
-        results.runs,
+        results.pictured_runs,
         images,
         labels,
         priors={model.name: model.prior for model in results.models},
@@ -82,6 +87,8 @@ def render_page(results: Results, images: np.ndarray, labels: np.ndarray | None)
         .render(
             content(results),
             charts=charts(results),
+            banded=len(results.seeds) > MOST_LINES,
+            band_share=100 * (BAND[1] - BAND[0]),
             frame=FRAME,
             index=index,
             base64=base64,
@@ -137,6 +144,7 @@ def content(results: Results) -> dict[str, Any]:
         "table": table,
         "common": common,
         "timing": timing,
+        "spread": timing_spread(results.models, timing) if len(results.runs) > MOST_RUNS else [],
     }
 
 
@@ -185,7 +193,14 @@ def settings(parameters: dict[str, Any], prefix: str = "") -> Iterator[tuple[str
         if isinstance(value, dict):
             yield from settings(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield prefix + name, listed(value) if isinstance(value, list) else str(value)
+
+
+def listed(values: Sequence[Any]) -> str:
+    """The values as text; many consecutive numbers as their ends."""
+    if len(values) > MOST_LISTED and list(values) == list(range(values[0], values[0] + len(values))):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(map(str, values))
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -245,11 +260,15 @@ def table_row(measure: Measure, kinds: Sequence[Codes], floors: Sequence[Floor])
 
 
 def table_cell(measure: Measure, values: Sequence[float]) -> dict[str, Any]:
-    """Mean and standard deviation over the seeds as text, and the mean's error."""
-    text = measure.text(mean(values))
-    if len(set(values)) > 1:
-        text += f" ± {measure.text(stdev(values))}"
-    return {"text": text, "error": measure.error(mean(values))}
+    """Mean and standard deviation over the seeds as text, their `range` if there are many, and the mean's error."""
+    return spread_over(values, measure.text) | {"error": measure.error(mean(values))}
+
+
+def spread_over(values: Sequence[float], text: Callable[[float], str]) -> dict[str, str]:
+    """Mean and standard deviation as `text` and, of many values, minimum and maximum as `range`."""
+    spread = f" ± {text(stdev(values))}" if len(set(values)) > 1 else ""
+    ends = f"{text(min(values))} to {text(max(values))}" if len(values) > MOST_LINES and spread else ""
+    return {"text": text(mean(values)) + spread, "range": ends}
 
 
 def answer(kinds: Sequence[Codes], table: Sequence[dict[str, Any]], results: Results) -> dict[str, Any]:
@@ -286,6 +305,29 @@ def timing_table(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, An
         {"run": run.name} | {key: run.timing.get(key, "unknown") for key in keys if key not in common} for run in runs
     ]
     return common, rows
+
+
+def timing_spread(models: Sequence[Model], timing: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per model: of each column of the `timing` table, numbers over the seeds, or which values there are."""
+    rows = []
+    for model in models:
+        names = {run.name for run in model.runs}
+        of_model = [row for row in timing if row["run"] in names]
+        columns = {key: [row[key] for row in of_model] for key in timing[0] if key != "run"}
+        cells = {
+            key: spread_over(values, "{:.3g}".format) if key.startswith("seconds") else {"text": tallied(values)}
+            for key, values in columns.items()
+        }
+        rows.append({"model": model, "cells": cells})
+    return rows
+
+
+def tallied(values: Sequence[Any]) -> str:
+    """The values with the number of times that each occurs, the most frequent first; of many, only how many."""
+    numbers = Counter(map(str, values)).most_common()
+    if len(numbers) > MOST_TALLIED:
+        return f"{len(numbers)} different values"
+    return ", ".join(f"{value} ({number})" for value, number in numbers) if len(numbers) > 1 else numbers[0][0]
 
 
 # --- charts ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from aae.models import CodesKind, Recipe
 from aae.priors import Prior
 
 COLOURS = 6  # the classes model-0 to model-5 in aae/page/style.css
+PICTURED_SEEDS = 5  # the page has pictures of the first so many seeds
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Run:
     match: list[dict[str, Any]]  # one row per epoch
     history: dict[str, Line]  # loss -> its line
     timing: dict[str, Any]
-    codes: np.ndarray  # float32 [epochs + 1, test images, encoder outputs]
-    snapshots: Mapping[int, Path]  # epoch -> file
-    figures: dict[str, bytes]  # of the last snapshot: `scatter` and `manifold`, PNG
+    # For the pictures; only runs of the first `PICTURED_SEEDS` seeds need these.
+    codes: np.ndarray | None = None  # float32 [epochs + 1, test images, encoder outputs]
+    snapshots: Mapping[int, Path] = field(default_factory=dict)  # epoch -> file
+    figures: dict[str, bytes] = field(default_factory=dict)  # of the last snapshot: `scatter` and `manifold`, PNG
 
     @property
     def name(self) -> str:
@@ -85,6 +87,14 @@ class Results:
     @property
     def seeds(self) -> list[int]:
         return list(dict.fromkeys(run.seed for run in self.runs))
+
+    @property
+    def pictured_seeds(self) -> list[int]:
+        return self.seeds[:PICTURED_SEEDS]
+
+    @property
+    def pictured_runs(self) -> list[Run]:
+        return [run for run in self.runs if run.seed in self.pictured_seeds]
 
 
 @dataclass(frozen=True)

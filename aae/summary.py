@@ -1,7 +1,7 @@
 """Summarises the numbers of all runs of a model: over the last third of the epochs, and over the seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, median, stdev
@@ -132,6 +132,11 @@ def summarize_model(runs: Sequence[RunResult], suffix: str) -> dict[str, Any]:
             thirds[measure] = {"median": medians.pop("mean"), **medians}
             thirds[measure] |= {"min": min(map(min, series)), "max": max(map(max, series))}
     return {"final": final, "last_third": thirds}
+
+
+def machine_of(timing: Mapping[str, Any]) -> dict[str, Any]:
+    """The machine and the settings that the seconds in a run's `timing` depend on."""
+    return {key: value for key, value in timing.items() if not key.startswith("seconds")}
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, float]:

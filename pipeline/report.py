@@ -3,6 +3,7 @@
 from pipeline.extension import check_extension
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from aae.checksums import Sums
 from aae.data import load_dataset
 from aae.files import write_together
 from aae.models import Recipe, compared_with
-from aae.report import render_markdown, render_page
-from aae.results import Results, Run
+from aae.report import MOST_RUNS, render_markdown, render_page
+from aae.results import PICTURED_SEEDS, Results, Run
 from aae.snapshots import listed_snapshots
 from pipeline.cli import run_stage
 from pipeline.params import Params, load_params
@@ -41,7 +42,8 @@ def main() -> None:
     params = load_params()
     check_extension()
     data = load_dataset(DATA, contents=("test_images", "test_labels"))
-    runs = [load_run(recipe, seed) for recipe in params.recipes for seed in params.seeds]
+    pictured = params.seeds[:PICTURED_SEEDS]
+    runs = [load_run(recipe, seed, seed in pictured) for recipe in params.recipes for seed in params.seeds]
     judged = [recipe.name for recipe in params.recipes if compared_with(recipe, params.recipes)]
     claims = read_claims(SUMMARY, judged, ("match", "stability"))
     time_claims = read_claims(TIMING_SUMMARY, judged, ("time",))
@@ -77,27 +79,37 @@ def listed(params: Params) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in sections or key in params.models}
 
 
-def load_run(recipe: Recipe, seed: int) -> Run:
-    """The results that the other stages wrote for the run of `recipe` with `seed`."""
+def load_run(recipe: Recipe, seed: int, pictured: bool) -> Run:
+    """The results that the other stages wrote for the run of `recipe` with `seed`, for pictures only if `pictured`."""
     run = run_name(recipe.name, seed)
+    charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.kind.codes_kinds for measure in CHARTED]
+    nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.kind.codes_kinds]
+    numbers = Run(
+        recipe,
+        seed,
+        metrics=read_json(METRICS / f"{run}.json", [*charted, *nats]),
+        curves=read_columns(CURVES / f"{run}.csv", ["epoch", *charted, *nats]),
+        match=read_columns(MATCH / f"{run}.csv", ["epoch", *charted]),
+        history=load_history(HISTORY / run, recipe),
+        timing=read_json(TIMING / f"{run}.json"),
+    )
+    if not pictured:
+        return numbers
     snapshots = listed_snapshots(SNAPSHOTS / run)
     last = max(snapshots)
     pictures = Sums(FIGURES_SUMS / f"{run}.sha256")
     pictures.check_presence()
-    charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.kind.codes_kinds for measure in CHARTED]
-    nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.kind.codes_kinds]
-    return Run(
-        recipe,
-        seed,
-        metrics=read_json(METRICS / f"{run}.json", [*charted, *nats]),
-        curves=read_csv(CURVES / f"{run}.csv", ["epoch", *charted, *nats]),
-        match=read_csv(MATCH / f"{run}.csv", ["epoch", *charted]),
-        history=load_history(HISTORY / run, recipe),
-        timing=read_json(TIMING / f"{run}.json"),
+    return replace(
+        numbers,
         codes=read_codes(CODES / f"{run}.npy"),
         snapshots=snapshots,
         figures={kind: pictures.read(FIGURES / run / f"{kind}-{last:03d}.png") for kind in ("scatter", "manifold")},
     )
+
+
+def read_columns(path: Path, columns: list[str]) -> list[dict[str, Any]]:
+    """The rows of a table with only the `columns`."""
+    return [{column: row[column] for column in columns} for row in read_csv(path, columns)]
 
 
 def read_claims(path: Path, models: list[str], claims: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -126,8 +138,11 @@ def commit() -> str:
 
 
 def files(models: list[str], runs: list[str]) -> list[str]:
-    """The files with the numbers. The report names but does not link them, because it may be moved elsewhere."""
+    """The files with the numbers, or the folders of many. The report names but does not link them, because it may be
+    moved elsewhere."""
     paths = [SUMMARY, *[FLOOR / f"{model}.json" for model in models], TIMING_SUMMARY]
+    if len(runs) > MOST_RUNS:
+        return [path.as_posix() for path in (*paths, METRICS, CURVES, MATCH, TIMING)]
     for run in runs:
         paths += [METRICS / f"{run}.json", CURVES / f"{run}.csv", MATCH / f"{run}.csv", TIMING / f"{run}.json"]
     return [path.as_posix() for path in paths]

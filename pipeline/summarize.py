@@ -2,15 +2,18 @@
 
 from pipeline.extension import check_extension
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from aae.charts import BAND, MOST_LINES, MOST_POINTS, evenly
 from aae.claims import distances_not_comparable, match_claim, stability_claim, time_claim
 from aae.data import Dataset, load_dataset
 from aae.errors import InputError
 from aae.models import Recipe, compared_with
-from aae.summary import RunResult, first_match, over_seeds, summarize_model
+from aae.summary import Row, RunResult, first_match, over_seeds, summarize_model
 from pipeline.cli import run_stage
 from pipeline.params import load_params
 from pipeline.paths import (
@@ -50,11 +53,11 @@ def main() -> None:
     data, level = load_dataset(DATA, contents=()), params.evaluation.match_level
     recipes = {recipe.name: recipe for recipe in params.recipes}
     runs = {name: [load_run(recipe, seed) for seed in params.seeds] for name, recipe in recipes.items()}
+    check_epochs([run for of_model in runs.values() for run in of_model])
     floor = {name: read_floor(FLOOR / f"{name}.json")["codes"] for name in recipes}
     timing = {name: [load_timing(name, seed) for seed in params.seeds] for name in recipes}
     sizes = params.batch_size, params.code_size
     flops = {name: flops_per_epoch(recipe, data, *sizes) for name, recipe in recipes.items()}
-    seconds = {name: [each["seconds_per_epoch"] for each in timing[name]] for name in recipes}
 
     summary: dict[str, Any] = {"seeds": len(params.seeds), "epochs": int(next(iter(runs.values()))[0].final["epoch"])}
     times, claims, time_claims = {}, {}, {}
@@ -67,17 +70,14 @@ def main() -> None:
         for kind in recipe.other_codes:
             summary[f"{name}_{kind.name}"] = summarize_model(runs[name], kind.suffix)
         times[name] = {
-            "seconds_per_epoch": over_seeds(seconds[name]),
-            "seconds": over_seeds([each["seconds"] for each in timing[name]]),
+            key: over_seeds([each[key] for each in timing[name]]) for key in ("seconds_per_epoch", "seconds")
         }
         if reference := compared_with(recipe, params.recipes):
             both = runs[name], runs[reference.name]
             prior, reference_prior = (each.prior(params.code_size, data.classes) for each in (recipe, reference))
             why = distances_not_comparable(*both, (prior, reference_prior), level)
             claims[name] = {"match": match_claim(*both, floor, why), "stability": stability_claim(*both, why)}
-            time = time_claim(
-                *both, flops_per_epoch=flops, seconds_per_epoch=seconds, match_level=level, not_comparable=why
-            )
+            time = time_claim(*both, flops_per_epoch=flops, timing=timing, match_level=level, not_comparable=why)
             time_claims[name] = {"time": time}
     write_json(SUMMARY, summary | {"claims": claims})
     write_json(TIMING_SUMMARY, times | {"claims": time_claims})
@@ -107,6 +107,18 @@ def load_run(recipe: Recipe, seed: int) -> RunResult:
     return RunResult(recipe, seed, match, curves)
 
 
+def check_epochs(runs: Sequence[RunResult]) -> None:
+    """Raises InputError for a run whose tables have other epochs than those of the first run."""
+    for folder, tables in ((MATCH, [run.match for run in runs]), (CURVES, [run.curves for run in runs])):
+        for run, table in zip(runs, tables, strict=True):
+            if [row["epoch"] for row in table] != [row["epoch"] for row in tables[0]]:
+                name, first = run_name(run.recipe.name, run.seed), run_name(runs[0].recipe.name, runs[0].seed)
+                raise InputError(
+                    f"{folder / f'{name}.csv'}: has other epochs than {first}.csv; "
+                    f"`dvc repro evaluate@{name}` makes it again"
+                )
+
+
 def load_timing(model: str, seed: int) -> dict[str, Any]:
     """What stage `train` timed of a run."""
     return read_json(TIMING / f"{run_name(model, seed)}.json", ["seconds", "seconds_per_epoch"])
@@ -120,21 +132,22 @@ def flops_per_epoch(recipe: Recipe, data: Dataset, batch_size: int, code_size: i
 
 
 def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any]]) -> None:
-    """Writes two tables in long form, one of every epoch and one of every snapshot; the column `run` names the line."""
+    """Writes two tables in long form, one of every epoch and one of every snapshot; the column `run` names the line.
+
+    A line is a run or, if there are many seeds, a quantile over a model's runs. Of many epochs, the tables have every
+    second, third and so on.
+    """
     match, curves = [], []
     for of_model in runs.values():
-        recipe = of_model[0].recipe
-        for run in of_model:
+        recipe, many = of_model[0].recipe, len(of_model) > MOST_LINES
+        for group in [of_model] if many else [[run] for run in of_model]:
+            name = recipe.name if many else run_name(recipe.name, group[0].seed)
             for kind in recipe.kind.codes_kinds:
-                label = "" if kind == recipe.aggregated else f" {kind.name}"
-                name: dict[str, Any] = {"run": run_name(recipe.name, run.seed) + label}
-                for row in run.match:
-                    values = {measure: row[f"codes{kind.suffix}.{measure}"] for measure in PLOTTED_MATCH}
-                    match.append({"epoch": int(row["epoch"])} | name | values)
-                for row in run.curves:
-                    # Without labels there are no accuracies, but `dvc plots` needs their columns.
-                    values = {key: row.get(column.format(kind.suffix)) for key, column in PLOTTED_CURVES.items()}
-                    curves.append({"epoch": int(row["epoch"])} | name | values)
+                label = name if kind == recipe.aggregated else f"{name} {kind.name}"
+                of_match = {measure: f"codes{kind.suffix}.{measure}" for measure in PLOTTED_MATCH}
+                of_curves = {key: column.format(kind.suffix) for key, column in PLOTTED_CURVES.items()}
+                match += plotted(label, [run.match for run in group], of_match)
+                curves += plotted(label, [run.curves for run in group], of_curves)
     floors = {f"prior of {of_model[0].recipe.title}": floor[name] for name, of_model in runs.items()}
     first = next(iter(floors.values()))
     if all(each == first for each in floors.values()):
@@ -145,6 +158,37 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any
         match += [{"epoch": epoch, "run": line} | values for epoch in (0, last)]
     write_csv(PLOTS / "match.csv", match)
     write_csv(PLOTS / "snapshots.csv", curves)
+
+
+def plotted(name: str, tables: Sequence[Sequence[Row]], columns: dict[str, str]) -> list[Row]:
+    """The rows of the line `name`: the `columns` (name in the plot -> column) of a run's table, or the median and the
+    band's edges over the tables of several runs, which have the same epochs."""
+    places = evenly(range(len(tables[0])), MOST_POINTS)
+    epochs = [int(tables[0][place]["epoch"]) for place in places]
+    # Without labels there are no accuracies, but `dvc plots` needs their columns.
+    values = {
+        key: [[table[place].get(column) for table in tables] for place in places] for key, column in columns.items()
+    }
+    if len(tables) == 1:
+        lines = {name: {key: [value for (value,) in of_epochs] for key, of_epochs in values.items()}}
+    else:
+        lines = {
+            f"{name} {share:.0%}": {
+                key: [quantile(each, share) for each in of_epochs] for key, of_epochs in values.items()
+            }
+            for share in (0.5, *BAND)
+        }
+    return [
+        {"epoch": epoch, "run": line} | {key: of_epochs[at] for key, of_epochs in measures.items()}
+        for line, measures in lines.items()
+        for at, epoch in enumerate(epochs)
+    ]
+
+
+def quantile(values: Sequence[float | None], share: float) -> float | None:
+    """None if a value is missing."""
+    known = [value for value in values if value is not None]
+    return float(np.quantile(known, share)) if len(known) == len(values) else None
 
 
 if __name__ == "__main__":

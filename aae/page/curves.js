@@ -1,5 +1,6 @@
 // Shows a line in all charts at the epoch under the pointer, and each curve's value there. A chart that has no value at
-// that epoch shows the nearest value and its epoch.
+// that epoch shows the nearest value and its epoch. The value is the mean over the seeds or, for a band, the median with
+// the band's edges.
 {
   const charts = [...document.querySelectorAll(".chart")].map((figure) => ({
     figure,
@@ -7,23 +8,30 @@
     cursor: figure.querySelector(".cursor"),
     outputs: [...figure.querySelectorAll("output")],
     last: Number(figure.dataset.last),
-    series: JSON.parse(figure.querySelector("script").textContent), // series -> line -> point: [epoch, value]
+    // series -> line -> point: [epoch, value]; the lines of a band are the median and the edges
+    series: JSON.parse(figure.querySelector("script").textContent),
+    banded: "banded" in figure.dataset,
   }));
   const { left, right } = document.querySelector(".charts").dataset; // edges of the plot, in the SVG's units
   let shown = null;
 
   const nearest = (line, epoch) => line.reduce((a, b) => (Math.abs(b[0] - epoch) < Math.abs(a[0] - epoch) ? b : a));
 
+  const short = (value) => Number(value.toPrecision(3));
+
   const show = (epoch) => {
     shown = epoch;
-    for (const { cursor, outputs, last, series } of charts) {
+    for (const { cursor, outputs, last, series, banded } of charts) {
       const [place] = nearest(series[0][0], epoch ?? 0);
       cursor.setAttribute("visibility", epoch === null ? "hidden" : "visible");
       cursor.setAttribute("transform", `translate(${((right - left) * place) / last} 0)`);
       series.forEach((lines, i) => {
         const points = lines.map((line) => nearest(line, epoch ?? 0));
-        const mean = points.reduce((sum, [, value]) => sum + value, 0) / points.length;
-        outputs[i].textContent = epoch === null ? "" : `${Number(mean.toPrecision(3))} at epoch ${points[0][0]}`;
+        const values = points.map(([, value]) => value);
+        const mean = values.reduce((sum, value) => sum + value) / values.length;
+        const [middle, low, high] = values.map(short);
+        const text = banded ? `${middle} (${low} to ${high})` : short(mean);
+        outputs[i].textContent = epoch === null ? "" : `${text} at epoch ${points[0][0]}`;
       });
     }
   };

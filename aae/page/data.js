@@ -15,12 +15,13 @@ const labels = bytes("labels"); // of each image
 
 const packedCodes = new Map();
 
-// Codes [images * 2] of a run at an epoch, in a plane of index.planes; NaN if they are outside the plot.
+// Codes [images * 2] of a run at one of index.epochs, in a plane of index.planes; NaN if they are outside the plot.
 // One-dimensional codes are in one strip per label, from the top down.
 function codesAt(run, epoch, plane = 0) {
   if (!packedCodes.has(run)) packedCodes.set(run, bytes(`codes-${run}`));
   const { images, coordinates, dither, limit, classNames } = index;
-  const packed = packedCodes.get(run).subarray(epoch * images * coordinates, (epoch + 1) * images * coordinates);
+  const frame = index.epochs.indexOf(epoch);
+  const packed = packedCodes.get(run).subarray(frame * images * coordinates, (frame + 1) * images * coordinates);
   const [across, up] = index.planes[plane].axes;
   const unpacked = (i, axis) => {
     const cell = packed[i * coordinates + axis];

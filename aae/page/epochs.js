@@ -1,6 +1,6 @@
 // The pictures of the last epoch at the top, and those that the slider, the legend and the choice of seed control.
 {
-  const slider = document.getElementById("epoch");
+  const slider = document.getElementById("epoch"); // its value is a place in index.epochs
   const play = document.getElementById("play");
   const seed = document.getElementById("seed");
   const buttons = [...document.querySelectorAll(".label")]; // of both legends
@@ -23,7 +23,7 @@
   };
 
   const drawEpoch = () => {
-    const epoch = Number(slider.value);
+    const epoch = index.epochs[slider.value];
     for (const model of models) show("epoch", runOf(model, seeds[seed?.selectedIndex ?? 0]), epoch);
     const text = `epoch ${epoch}`;
     document.getElementById("epoch-text").textContent = text;
@@ -56,14 +56,14 @@
   }
   play.addEventListener("click", () => {
     if (timer) return stop();
-    if (Number(slider.value) === index.lastEpoch) slider.value = 0;
+    if (slider.value === slider.max) slider.value = 0;
     play.textContent = "Pause";
     play.setAttribute("aria-pressed", "true");
     timer = setInterval(() => {
       slider.value = Number(slider.value) + 1;
       drawEpoch();
-      if (Number(slider.value) === index.lastEpoch) stop();
-    }, Math.min(400, Math.max(16, 8000 / index.lastEpoch))); // ms
+      if (slider.value === slider.max) stop();
+    }, Math.min(400, Math.max(16, 8000 / slider.max))); // ms
   });
 
   const hide = (label, away) => {

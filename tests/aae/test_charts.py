@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aae.charts import BOTTOM, LEFT, RIGHT, TOP, Level, Series, chart, linear_ticks, log_ticks
+from aae.charts import (
+    BOTTOM,
+    LEFT,
+    MOST_POINTS,
+    RIGHT,
+    TOP,
+    Level,
+    Series,
+    chart,
+    evenly,
+    linear_ticks,
+    log_ticks,
+    thinned,
+)
+from aae.errors import InputError
 
 FALLING = [(epoch, 10.0 / epoch) for epoch in range(1, 11)]
 
@@ -88,3 +102,38 @@ def test_log_ticks(low, ratio):
     assert ticks[0] <= low
     assert ticks[-1] >= low * ratio
     assert all(f"{tick:e}"[0] in "125" and math.isclose(tick, float(f"{tick:.0e}")) for tick in ticks)
+
+
+def test_many_lines_become_a_median_and_a_band():
+    """Of the values 0 to 10, the deciles are 1 and 9. The line of the first seed is drawn as well."""
+    made = of(*([(0, float(10 - seed)), (4, 10.0 - seed)] for seed in range(11)))
+    (series,) = made["series"]
+    assert series["values"] == [[[0, y], [4, y]] for y in (5.0, 1.0, 9.0)]
+    places = {float(text): y for y, text in made["y_ticks"]}
+    assert points(series["first"]) == [(LEFT, places[10]), (RIGHT, places[10])]
+    assert [x for x, _ in points(series["band"])] == [LEFT, RIGHT, RIGHT, LEFT], "along one edge and back"
+    assert len(series["polylines"]) == 1
+    assert of(*([(1, 1.0)] for _ in range(10)))["series"][0]["band"] == "", "ten lines are drawn one by one"
+
+
+def test_runs_of_different_length_have_no_band():
+    with pytest.raises(InputError, match="the runs of AAE have different epochs"):
+        of(*([(0, 1.0)] for _ in range(20)), [(1, 1.0)])
+
+
+@given(st.integers(1, 20_000), st.integers(0, 19_999))
+def test_thinned_lines_keep_their_peaks_and_ends(length, peak):
+    line = [(epoch, 5.0 if epoch == peak else epoch % 3) for epoch in range(length)]
+    shown = thinned(line)
+    assert len(shown) <= MOST_POINTS
+    assert shown == sorted(set(shown) & set(line))
+    assert (shown[0], shown[-1]) == (line[0], line[-1])
+    assert max(y for _, y in shown) == max(y for _, y in line)
+
+
+@given(st.integers(1, 20_000), st.integers(2, 600))
+def test_evenly_spaced_epochs(length, most):
+    shown = evenly(range(length), most)
+    assert len(shown) <= most
+    assert (shown[0], shown[-1]) == (0, length - 1)
+    assert len(set(map(int.__sub__, shown[1:-1], shown[:-2]))) <= 1

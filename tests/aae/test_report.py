@@ -12,7 +12,7 @@ from PIL import Image
 from aae.kinds.aae import AAESettings
 from aae.kinds.vae import VAESettings
 from aae.models import Recipe, build_model, find_kind
-from aae.report import PAGE, render_markdown, render_page
+from aae.report import PAGE, listed, render_markdown, render_page, tallied
 from aae.results import COLOURS, Results, Run
 from aae.settings import AdamSettings, NormalSettings, SwissRollSettings, UniformSettings
 from aae.snapshots import Metadata, save_snapshot
@@ -462,3 +462,12 @@ def test_tables_have_captions_and_cells_the_names_of_their_columns(page):
     cells = [cell["data-column"] for cell in page.all("td")]
     assert cells[:5] == ["Better", "AAE", "VAE, samples of q(z|x)", "VAE, means of q(z|x)", "True prior samples"]
     assert cells[-1] == "seconds"
+
+
+def test_many_values_are_told_in_a_few_words():
+    assert tallied(["x"] * 60) == "x"
+    assert tallied(["y"] * 40 + ["x"] * 60) == "x (60), y (40)"
+    assert tallied(range(60)) == "60 different values"
+    assert listed(range(3, 90)) == "3 to 89"
+    assert listed([5, 3, *range(60, 70)]) == "5, 3, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69"
+    assert listed([512, 512]) == "512, 512"
