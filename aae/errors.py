@@ -9,6 +9,11 @@ from pathlib import Path
 
 OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE)
 
+OUT_OF_MEMORY = (
+    "error: out of memory; lower batch_size, the widths, evaluation.projections or evaluation.floor_samples in "
+    "params.yaml, or use a smaller dataset"
+)
+
 
 class InputError(ValueError):
     """Bad input. The message is one line that names the file or key, what was found and what is allowed.
@@ -34,8 +39,8 @@ class Diverged(InputError):
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Ends the process with one line and exit status 1 on bad input, a file system error, too few threads or
-    Ctrl-C.
+    """Ends the process with one line and exit status 1 on bad input, a file system error, too little memory, too few
+    threads or Ctrl-C.
     """
     try:
         with standard_output():
@@ -46,10 +51,15 @@ def told_in_one_line() -> Iterator[None]:
         if error.filename is None:
             raise
         sys.exit(f"error: {error.filename}: {error.strerror}")
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
     except RuntimeError as error:
-        if str(error) != "can't start new thread":  # Python's words
-            raise
-        sys.exit("error: the system refuses to start more threads; lower OMP_NUM_THREADS, or raise its limits")
+        if str(error) == "can't start new thread":  # Python's words
+            sys.exit("error: the system refuses to start more threads; lower OMP_NUM_THREADS, or raise its limits")
+        # PyTorch's error, on a GPU of a class of its own. PyTorch is not imported for its name.
+        if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+            sys.exit(OUT_OF_MEMORY)
+        raise
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
 

@@ -30,6 +30,8 @@ KINDS: Any = Annotated[  # known only after the modules of the kinds are importe
     Field(discriminator="kind"),
 ]
 
+LARGEST_FILE = 2**20  # bytes; YAML of this size takes seconds to parse
+
 AUTO_OR = {  # keys that may be `auto`, and their other values
     "threads": "an integer from 1 to 1024",
     "data.classes": "an integer from 1 to 256",
@@ -128,6 +130,10 @@ class Params(Section):
 
 def load_params(path: Path = PARAMS) -> Params:
     """The validated content of `path`; raises InputError, one line, for the first error."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would wait, a device might never end
+        raise InputError(f"{path}: not a regular file")
+    if path.is_file() and path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path}: {path.stat().st_size:,} bytes; allowed: at most {LARGEST_FILE:,}")
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import math
 import struct
 import zlib
@@ -21,6 +22,7 @@ IDX_FILES = {
     "test_labels": "t10k-labels-idx1-ubyte",
 }
 
+PIECE = 2**20  # bytes decompressed at a time
 UINT8 = 0x08  # the IDX type code of unsigned bytes, the only type that MNIST-like sets use
 
 
@@ -48,8 +50,9 @@ def read_idx_folder(folder: Path, classes: int | None = None) -> Dataset:
         if path is None:
             raise InputError(f"{folder / name}: missing, and so is {name}.gz")
         raw = path.read_bytes()
-        content = decompressed(raw, path)
-        arrays[key] = parse_idx(content, ndim=3 if key.endswith("images") else 1, name=str(path))
+        ndim = 3 if key.endswith("images") else 1
+        content = decompressed(raw, path, ndim)
+        arrays[key] = parse_idx(content, ndim, name=str(path))
         for listed, text in ((name, content), (path.name, raw)):
             if listed in sums and sha256(text) != sums[listed]:
                 raise InputError(f"{path}: SHA-256 of {listed} is {sha256(text)}, needed {sums[listed]}")
@@ -71,14 +74,26 @@ def read_checksums(path: Path) -> dict[str, str]:
     return Sums(path).sums
 
 
-def decompressed(content: bytes, path: Path) -> bytes:
-    """The content of the file `path`, decompressed if it is gzipped."""
+def decompressed(content: bytes, path: Path, ndim: int) -> bytes:
+    """The content of the file `path`, decompressed if it is gzipped.
+
+    Stops one byte after the size that the IDX header needs, so that a small file cannot fill the memory.
+    """
     if content[:2] != b"\x1f\x8b":
         return content
+    header = 4 + 4 * ndim
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            data = bytearray(file.read(header))
+            limit = header + 1
+            if len(data) == header:
+                limit = header + math.prod(struct.unpack(f">{ndim}I", data[4:])) + 1
+            # In pieces: one read would allocate what the header claims.
+            while piece := file.read(min(PIECE, limit - len(data))):
+                data += piece
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path}: damaged gzip file: {error}") from None
+    return bytes(data)
 
 
 def parse_idx(content: bytes, ndim: int, name: str) -> np.ndarray:
