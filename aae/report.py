@@ -4,7 +4,6 @@ This module computes the report's numbers and texts from `results.py`. `charts.p
 `page_data.py` the data for the scripts, and the folder `page/` the templates, the style and the scripts.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
