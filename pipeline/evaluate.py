@@ -18,6 +18,7 @@ from aae.snapshots import listed_snapshots, load_snapshot
 from aae.summary import flatten, last_third
 from aae.targets import Target, build_target, training_sample
 from pipeline.cli import run_arguments, run_stage
+from pipeline.memory import check_projections
 from pipeline.params import load_params
 from pipeline.paths import CODES, CURVES, DATA, MATCH, METRICS, SNAPSHOTS, run_name
 from pipeline.tables import read_codes, write_csv, write_record
@@ -31,6 +32,7 @@ def main() -> None:
     run = run_name(recipe.name, seed)
     snapshots = listed_snapshots(SNAPSHOTS / run)
     settings, data = params.evaluation, load_dataset(DATA)
+    check_projections(settings.projections, len(data.train_images))
     prior = recipe.prior(params.code_size, data.classes)
     images, train_images = len(data.test_images), len(data.train_images)
 

@@ -9,6 +9,7 @@ from aae.data import load_dataset
 from aae.floor import floor_metrics, train_floor_metrics
 from aae.targets import build_target
 from pipeline.cli import model_argument, run_stage
+from pipeline.memory import check_projections
 from pipeline.params import load_params
 from pipeline.paths import DATA, FLOOR
 from pipeline.tables import write_record
@@ -21,6 +22,7 @@ def main() -> None:
     check_extension()
     take_share()
     settings, data = params.evaluation, load_dataset(DATA, contents=())
+    check_projections(settings.projections, len(data.train_images))
     prior = recipe.prior(params.code_size, data.classes)
 
     def floor(metrics: Callable[..., dict[str, Any]], rows: int, cells: int, samples: int) -> dict[str, Any]:

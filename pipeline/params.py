@@ -35,7 +35,7 @@ LARGEST_FILE = 2**20  # bytes; YAML of this size takes seconds to parse
 AUTO_OR = {  # keys that may be `auto`, and their other values
     "threads": "an integer from 1 to 1024",
     "data.classes": "an integer from 1 to 256",
-    "render.manifold_range": "a number greater than 0, at most 1e30",
+    "render.manifold_range": "a number from 1e-6 to 1e6",
 }
 
 
@@ -56,7 +56,7 @@ class Evaluation(Section):
     train_cells: Annotated[int, Field(ge=2, le=300, description="the same for the codes of all training images")]
     projections: Annotated[Count, Field(description="directions of the sliced Wasserstein distance")]
     floor_samples: Annotated[
-        int, Field(ge=2, le=LARGEST_COUNT, description="samples of the prior that the floor is computed from")
+        int, Field(ge=2, le=100_000, description="samples of the prior that the floor is computed from")
     ]
     match_level: Annotated[Positive, Field(description="sliced Wasserstein distance that counts as a match")]
 
@@ -64,7 +64,7 @@ class Evaluation(Section):
 class Render(Section):
     manifold_size: Annotated[int, Field(ge=2, le=100, description="decoded images per side of the manifold")]
     manifold_range: Annotated[
-        Literal["auto"] | Positive,
+        Literal["auto"] | Annotated[float, Field(ge=1e-6, le=1e6)],
         Field(description="the manifold spans [-range, range] on both axes; auto: as far as the prior's bulk"),
     ]
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from pipeline import device, evaluate, prepare, train
+from pipeline import device, evaluate, floor, prepare, train
 from pipeline.cli import run_stage
 from tests.pipeline.tiny_runs import failure
 
@@ -60,12 +60,25 @@ def test_widths_that_no_memory_holds(fresh):
     text = (fresh / "params.yaml").read_text()
     (fresh / "data/raw/mnist").mkdir(parents=True)
     device.main()
-    memory = r"GiB to train; all of this machine's memory is [\d,.]+ GiB; allowed: smaller widths"
+    memory = r"GiB to train; the memory that this process may use is [\d,.]+ GiB; allowed: smaller widths"
     (fresh / "params.yaml").write_text(text.replace("encoder_widths: [8]", "encoder_widths: [10000000, 10000000]", 1))
     assert re.fullmatch(rf"error: aae\.encoder_widths: needs 1,490,116\.\d {memory}", failure(device))
     (fresh / "params.yaml").write_text(text.replace("decoder_widths: [8]", "decoder_widths: [2147483647]", 1))
     line = failure(train, "--model", "aae", "--seed", "0")
     assert re.fullmatch(rf"error: aae\.decoder_widths: needs 576\.0 {memory}", line)
+
+
+@pytest.mark.parametrize("stage", [evaluate, floor])
+def test_projections_that_a_container_cannot_hold(workspace, tmp_path, monkeypatch, stage):
+    limit = tmp_path / "memory.max"
+    limit.write_text("100\n")
+    monkeypatch.setattr("pipeline.memory.CONTAINER_LIMITS", (limit, tmp_path / "none"))
+    line = failure(stage, "--model", "aae", *(["--seed", "0"] if stage is evaluate else []))
+    assert re.fullmatch(
+        r"error: evaluation.projections: \d+ need 0\.0 GiB for 20 codes; the memory that this process may use is "
+        r"0\.0 GiB; allowed: fewer",
+        line,
+    )
 
 
 def test_a_model_that_is_not_trained(workspace):
