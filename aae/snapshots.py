@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from aae.checksums import LIST, Sums, check_if_listed
@@ -70,12 +69,13 @@ def load_with_metadata(path: Path) -> tuple[Autoencoder, Metadata]:
         model.load_state_dict(tensors, assign=True)
     except Damaged:
         raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # the numbers and names of a foreign header reach the model's constructor
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         if isinstance(error, OSError):
             reason = error.strerror or reason
         elif isinstance(error, KeyError):
             reason = f"its config has no {error}"
+        reason = reason[:200] if reason.isprintable() else ascii(reason)[:200]
         raise Damaged(path, f"not a readable snapshot ({reason})") from None
     return model.eval().requires_grad_(False), metadata
 
