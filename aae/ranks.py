@@ -17,6 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+# PyTorch before 2.13 has only the old name, which 2.13 deprecates.
+all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
 
 class LostRankError(RuntimeError):
     """Another rank of the training has ended."""
@@ -59,7 +62,7 @@ class Shards:
             return tensor
         with lost_rank():
             whole = tensor.new_empty(self.ranks * len(tensor), *tensor.shape[1:])
-            dist.all_gather_single(whole, tensor.contiguous())
+            all_gather(whole, tensor.contiguous())
         return whole
 
     def sum_of(self, tensor: Tensor) -> Tensor:
@@ -96,7 +99,7 @@ class ShardSum:
         if self.shards.ranks > 1:
             with lost_rank():
                 dist.all_to_all_single(self.received.view(-1), whole)
-                dist.all_gather_single(whole, tree_sum(self.received))
+                all_gather(whole, tree_sum(self.received))
         return whole[: self.size]
 
     def _add(self, fill: Callable[[int, Tensor], None], first: int, count: int, level: int) -> None:
