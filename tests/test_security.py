@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 
+from aae.checksums import LIST, write_sums
 from aae.data import load_dataset
 from aae.errors import InputError
 from aae.image_files import open_array
@@ -204,7 +205,9 @@ def reports(tmp_path_factory) -> dict[str, tuple[str, str]]:
         assert not Path("sprung").exists()
 
         harmless = [f'"class {i}"' for i in range(len(NAMES))]
-        Path("data/prepared/classes.json").write_text(f"[{', '.join(harmless)}]")
+        classes = Path("data/prepared/classes.json")
+        classes.write_text(f"[{', '.join(harmless)}]")
+        write_sums(classes.with_name(LIST), [path for path in classes.parent.iterdir() if path.name != LIST])
         params["data"]["path"] = "raw"
         YAML().dump(params, Path("params.yaml"))
         timing.write_text(timing.read_text().replace(f"a | {ATTACK}", "another processor"))

@@ -223,5 +223,5 @@ def test_built_without_cuda(op, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_errors_of_cuda_become_exceptions():
     with pytest.raises(RuntimeError, match=r"^sample_prior: cudaError"):
-        aae_native.sample_prior_cuda(NormalPrior(2).native, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+        aae_native.sample_prior_cuda(NormalPrior(2).native, 0, 256, 1, 0, 0, 0, 0, 0, 0, 0)
     aae_native.sample_prior_cuda(NormalPrior(2).native, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)  # nothing to do

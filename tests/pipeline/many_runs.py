@@ -11,8 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from aae.checksums import write_sums
 from pipeline.params import load_params
-from pipeline.paths import CODES, CURVES, FIGURES, HISTORY, MATCH, METRICS, PARAMS, SNAPSHOTS, TIMING, run_name
+from pipeline.paths import (
+    CODES,
+    CURVES,
+    FIGURES,
+    FIGURES_SUMS,
+    HISTORY,
+    MATCH,
+    METRICS,
+    PARAMS,
+    SNAPSHOTS,
+    TIMING,
+    run_name,
+)
+from tests.pipeline.tiny_runs import list_sums
 
 
 def repeat_runs(seeds: int) -> None:
@@ -33,6 +47,8 @@ def repeat_runs(seeds: int) -> None:
             for folder in (SNAPSHOTS, FIGURES):
                 for path in (folder / first).iterdir():
                     link(path, folder / run / path.name)
+            list_sums(run)
+            list_pictures(run)
 
 
 def lengthen_runs(epochs: int) -> None:
@@ -58,6 +74,13 @@ def lengthen_runs(epochs: int) -> None:
             link(names[cycled(epoch // every, len(names))], SNAPSHOTS / run / f"{epoch:03d}.safetensors")
         for kind in ("scatter", "manifold"):
             link(FIGURES / run / f"{kind}-{last:03d}.png", FIGURES / run / f"{kind}-{epochs:03d}.png")
+        list_sums(run)
+        list_pictures(run)
+
+
+def list_pictures(run: str) -> None:
+    """Writes the list of SHA-256 that `render` writes."""
+    write_sums(FIGURES_SUMS / f"{run}.sha256", (FIGURES / run).iterdir())
 
 
 def set_parameter(key: str, value: Any) -> None:

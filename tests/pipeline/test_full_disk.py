@@ -16,7 +16,9 @@ from tests.pipeline.conftest import write_idx_files
 from tests.pipeline.tiny_runs import ALL, in_process, write_inputs
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+# Without the settings of a measurement of coverage, which would write a file, too.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 RUN = ("--model", "aae", "--seed", "0")
 STAGES = {  # module, arguments, outputs
     "device": (device, (), ["results/device.json"]),

@@ -47,7 +47,8 @@ def test_a_long_training(tmp_path, monkeypatch, epochs):
     assert of_hundred_epochs.max() - of_hundred_epochs.min() < 10_000, "digits, and progress bars"
     assert max(memory) - memory[1] < 100_000, "less than a float for each of 10,000 epochs"
     codes = Path("results/codes/aae-0.npy")
-    assert most - memory[1] < 200_000 + 40 * epochs, "for the median, a float for each epoch is in memory"
+    # A file is hashed in parts of 256 KiB. For the median, a float for each epoch is in memory.
+    assert most - memory[1] < 200_000 + 2**18 + 40 * epochs
 
     array, expected = np.load(codes), io.BytesIO()
     assert (array.shape, array.dtype) == ((epochs + 1, 40, 2), np.float32)

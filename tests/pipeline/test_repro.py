@@ -130,7 +130,7 @@ def test_plots(repository):
         assert '"$schema"' in page, "curves are drawn, not only pictures"
         for run in ("aae-0", "vae-0", "vae-0 means", "prior"):
             assert f'"run": "{run}"' in page, "one plot has a line for every run"
-        assert '"field": "run"' in page
+        assert '"field": "line"' in page, "a colour for each run"
         assert page.rindex('"$schema"') < page.index("<img"), "curves come before pictures"
         assert '"title": "step"' not in page, "an epoch is called an epoch"
     repository.run("rm", "-r", "plots")

@@ -7,8 +7,10 @@ import aae_native
 import pytest
 import torch
 
-from pipeline import repro, train
+from pipeline import repro
 from pipeline.params import load_params
+from pipeline.publish import publish_timing
+from pipeline.resume import Epoch, Progress
 from pipeline.threads import THREADS_FILE, take_share
 from tests.pipeline.tiny_runs import load
 
@@ -64,7 +66,9 @@ def test_a_training_takes_its_share(tmp_path, monkeypatch, threads):
 def test_the_time_of_an_epoch_is_of_one_number_of_threads(tmp_path, monkeypatch):
     params = load_params(ROOT / "params.yaml")
     monkeypatch.chdir(tmp_path)
-    epochs = [(1.0, 1), (2.0, 1), (4.0, 1), (0.5, 2), (0.5, 2), (0.5, 2)]
-    train.write_timing("aae-0", params, torch.device("cpu"), 468, epochs)
+    progress = Progress(tmp_path / "scratch", 6)
+    for seconds, of in [(1.0, 1), (2.0, 1), (4.0, 1), (0.5, 2), (0.5, 2), (0.5, 2)]:
+        progress.add_epoch(Epoch({"loss": 1.0}, seconds, of))
+    publish_timing("aae-0", params, torch.device("cpu"), 468, progress)
     timing = load("results/timing/aae-0.json")
     assert (timing["threads"], timing["seconds"], timing["seconds_per_epoch"]) == (1, 8.5, 2.0)
