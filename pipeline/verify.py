@@ -25,7 +25,7 @@ from tqdm import tqdm
 from aae.errors import InputError
 from pipeline.cli import run_stage
 
-LOCK, IGNORED = Path("dvc.lock"), Path(".dvcignore")
+LOCK, STAGES, IGNORED = Path("dvc.lock"), Path("dvc.yaml"), Path(".dvcignore")
 OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 FOLDER = ".dir"  # the end of a folder's hash
 
@@ -75,7 +75,10 @@ def read_lock() -> dict[Path, Entry]:
     entries: dict[Path, Entry] = {}
     try:
         stages = YAML(typ="safe").load(LOCK.read_bytes())["stages"]
+        definitions = YAML(typ="safe").load(STAGES.read_bytes())["stages"]
         for stage, content in stages.items():
+            if not defined(stage, definitions):
+                continue
             for kind in ("deps", "outs"):
                 for each in content.get(kind, []):
                     entry = entries.setdefault(Path(each["path"]), Entry())
@@ -87,6 +90,12 @@ def read_lock() -> dict[Path, Entry]:
             f"{LOCK}: cannot be read ({' '.join(str(error).split())}); `git checkout {LOCK}` restores it"
         ) from None
     return dict(sorted(entries.items()))
+
+
+def defined(stage: str, definitions: dict[str, Any]) -> bool:
+    """Whether dvc.yaml still has the stage. DVC leaves the others in dvc.lock."""
+    name, _, item = stage.partition("@")
+    return name in definitions and bool(item) == ("matrix" in definitions[name])
 
 
 def cache_folder() -> Path:

@@ -175,6 +175,15 @@ def test_data_that_git_does_not_have_are_not_removed(repository):
     assert line.endswith("; restore it, or `dvc repro make` takes it as it is")
 
 
+def test_a_stage_that_is_gone_counts_no_longer(repository):
+    """DVC leaves it in dvc.lock."""
+    lock = repository.root / "dvc.lock"
+    deps = f"    deps:\n    - path: params.yaml\n      hash: md5\n      md5: {'0' * 32}\n      size: 1\n"
+    gone = [f"  {stage}:\n    cmd: python {stage}.py\n{deps}" for stage in ("gone", "train")]
+    lock.write_text(lock.read_text() + "".join(gone))
+    verify(repository)
+
+
 def test_a_damaged_lock_is_told_in_one_line(repository):
     (repository.root / "dvc.lock").write_text("stages: [\n")
     (line,) = verify(repository, status=1)
