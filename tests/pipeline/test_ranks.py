@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -17,9 +16,7 @@ from tests.pipeline.tiny_runs import load
 @pytest.fixture(scope="module")
 def repository(small_repository, tmp_path_factory) -> Repository:
     """A prepared experiment of 40 epochs in four shards, with a snapshot and a checkpoint every five epochs."""
-    root = tmp_path_factory.mktemp("ranks") / "repository"
-    shutil.copytree(small_repository.root, root)
-    repository = Repository(root)
+    repository = small_repository.copy_to(tmp_path_factory.mktemp("ranks") / "repository")
     repository.edit("epochs: 2 ", "epochs: 40 ")
     repository.edit("snapshot_every: 1 ", "snapshot_every: 5 ")
     repository.edit("shards: 1 ", "shards: 4 ")
