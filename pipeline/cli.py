@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aae.errors import Damaged, InputError, told_in_one_line
-from pipeline.paths import remedy
+from pipeline.paths import remedy, stage_of
 
 if TYPE_CHECKING:  # these import the native extension, and the first stages must start without it
     from aae.models import Recipe
@@ -18,6 +18,8 @@ def run_stage(main: Callable[[], None]) -> None:
         try:
             main()
         except Damaged as error:
+            if not stage_of(error.path):  # a user's file
+                raise
             lists = [error.checked_by] if error.checked_by else []
             raise InputError(f"{error}; {remedy(error.path, *lists)}") from None
 

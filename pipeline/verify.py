@@ -73,9 +73,8 @@ def main() -> None:
 def read_lock() -> dict[Path, Entry]:
     """The files and folders that dvc.lock names."""
     entries: dict[Path, Entry] = {}
+    stages, definitions = stages_in(LOCK), stages_in(STAGES)
     try:
-        stages = YAML(typ="safe").load(LOCK.read_bytes())["stages"]
-        definitions = YAML(typ="safe").load(STAGES.read_bytes())["stages"]
         for stage, content in stages.items():
             if not defined(stage, definitions):
                 continue
@@ -85,11 +84,21 @@ def read_lock() -> dict[Path, Entry]:
                     entry.hashes.setdefault(each["md5"], []).append(stage)
                     if kind == "outs":
                         entry.maker = stage
-    except (OSError, YAMLError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{LOCK}: cannot be read ({' '.join(str(error).split())}); `git checkout {LOCK}` restores it"
-        ) from None
+    except (TypeError, KeyError, AttributeError) as error:
+        raise unreadable(LOCK, error) from None
     return dict(sorted(entries.items()))
+
+
+def stages_in(path: Path) -> dict[str, Any]:
+    """The stages in dvc.lock or dvc.yaml."""
+    try:
+        return YAML(typ="safe").load(path.read_bytes())["stages"]
+    except (OSError, YAMLError, UnicodeDecodeError, TypeError, KeyError) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({' '.join(str(error).split())}); `git checkout {path}` restores it")
 
 
 def defined(stage: str, definitions: dict[str, Any]) -> bool:

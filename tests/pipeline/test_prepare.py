@@ -126,6 +126,7 @@ def test_bad_files_give_one_line_and_status_1(workspace, file, damage, message):
     assert message in done.stderr
     assert done.stderr.startswith("error: raw")
     assert done.stderr.count("\n") == 1
+    assert "dvc repro" not in done.stderr, "no stage makes a user's file again"
     assert not (workspace / "data").exists(), "nothing half-written is left"
 
 

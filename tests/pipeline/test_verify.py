@@ -184,7 +184,9 @@ def test_a_stage_that_is_gone_counts_no_longer(repository):
     verify(repository)
 
 
-def test_a_damaged_lock_is_told_in_one_line(repository):
-    (repository.root / "dvc.lock").write_text("stages: [\n")
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml"])
+def test_a_damaged_list_of_stages_is_told_in_one_line(repository, name):
+    (repository.root / name).write_text("stages: [\n")
     (line,) = verify(repository, status=1)
-    assert line.startswith("error: dvc.lock: cannot be read (")
+    assert line.startswith(f"error: {name}: cannot be read (")
+    assert line.endswith(f"`git checkout {name}` restores it")
