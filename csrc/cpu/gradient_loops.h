@@ -17,19 +17,12 @@ struct Gradient {
 
 void weight_gradient(const LayerRows& of, int64_t inputs, int64_t outputs, bool sparse, float* weight,
                      Range some_inputs, Range some_outputs) {
-  const Left<true> x{of.x, inputs};
-  const Right<false> grad_outputs{of.grad_outputs, outputs, of.rows};
-  if (!sparse)
-    return multiply_by_rows<kRows, kVectors>(x, some_inputs, grad_outputs, some_outputs, AllTerms{of.rows},
-                                             Gradient{weight, outputs});
-  const int64_t blocks = (some_inputs.end - some_inputs.begin + kSparseRows - 1) / kSparseRows;
-  int32_t* const used = buffer<1, int32_t>(blocks * of.rows);
-  int32_t* const counts = buffer<2, int32_t>(blocks);
-  std::fill_n(counts, blocks, 0);
-  rows_used<kSparseRows>(of.x, of.rows, inputs, some_inputs, used, counts);
-  multiply_by_rows<kSparseRows, kSparseVectors>(x, some_inputs, grad_outputs, some_outputs,
-                                                ListedTerms{used, counts, of.rows, kSparseRows, some_inputs.begin},
-                                                Gradient{weight, outputs});
+  const Gradient gradient{weight, outputs};
+  if (sparse)
+    return multiply_listed<kSparseRows, kSparseVectors>(of.x, inputs, of, outputs, some_inputs, some_outputs, gradient);
+  multiply_by_rows<kRows, kVectors>(Left<true>{of.x, inputs}, some_inputs,
+                                    Right<false>{of.grad_outputs, outputs, of.rows}, some_outputs, AllTerms{of.rows},
+                                    gradient);
 }
 
 void gradient(const LayerRows& of, int64_t inputs, int64_t outputs, bool sparse, float* weight, float* bias,

@@ -267,19 +267,26 @@ void rows_used(const float* x, int64_t rows, int64_t stride, Range columns, int3
     }
 }
 
-// Updates the weight. The sums run over the rows of x [rows, stride] with nonzero inputs. Row order[i] of the weight
-// belongs to input i.
-template <int block, int vectors>
-void update_listed(const Linear& layer, const float* x, int64_t stride, const LayerRows& of, const Moments& moments,
-                   const AdamStep& adam, Range inputs, Range outputs, Order order) {
+// The product of the transpose of x [rows, stride] and the gradient in the outputs. The sums run over the rows with
+// nonzero inputs.
+template <int block, int vectors, class Product>
+void multiply_listed(const float* x, int64_t stride, const LayerRows& of, int64_t columns, Range inputs, Range outputs,
+                     const Product& product) {
   const int64_t blocks = (inputs.end - inputs.begin + block - 1) / block;
   int32_t* const used = buffer<1, int32_t>(blocks * of.rows);
   int32_t* const counts = buffer<2, int32_t>(blocks);
   std::fill_n(counts, blocks, 0);
   rows_used<block>(x, of.rows, stride, inputs, used, counts);
-  multiply_by_rows<block, vectors>(
-      Left<true>{x, stride}, inputs, Right<false>{of.grad_outputs, layer.outputs, of.rows}, outputs,
-      ListedTerms{used, counts, of.rows, block, inputs.begin},
+  multiply_by_rows<block, vectors>(Left<true>{x, stride}, inputs, Right<false>{of.grad_outputs, columns, of.rows},
+                                   outputs, ListedTerms{used, counts, of.rows, block, inputs.begin}, product);
+}
+
+// Updates the weight. Row order[i] of the weight belongs to input i of x [rows, stride].
+template <int block, int vectors>
+void update_listed(const Linear& layer, const float* x, int64_t stride, const LayerRows& of, const Moments& moments,
+                   const AdamStep& adam, Range inputs, Range outputs, Order order) {
+  multiply_listed<block, vectors>(
+      x, stride, of, layer.outputs, inputs, outputs,
       Parameters{layer.weight, moments.weight_mean, moments.weight_square, layer.outputs, adam, order});
 }
 
