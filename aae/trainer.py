@@ -17,7 +17,8 @@ from torch import Tensor
 from aae import backprop, backprop_cpu
 from aae.errors import Diverged
 from aae.models import Autoencoder
-from aae.ops import Stream, draw_minibatch
+from aae.ops import Stream, draw_minibatch, sample_prior
+from aae.priors import Prior
 from aae.ranks import Shards, ShardSum
 from aae.schedules import Schedule, value_by_step
 from aae.settings import AdamSettings
@@ -137,6 +138,12 @@ class Trainer(ABC):
         return draw_minibatch(
             self.images, n, seed=self.seed, step=step, stream=stream, offset=self.first_row(n), out=minibatch
         )
+
+    def sample(self, prior: Prior, n: int, step: int | Tensor, stream: Stream, out: Tensor | None = None) -> Tensor:
+        """This rank's `n` rows of the prior's samples for a whole minibatch, float32 [n, prior.dim]."""
+        if out is None:
+            out = torch.empty(n, prior.dim, device=self.images.device)
+        return sample_prior(prior, n, seed=self.seed, step=step, stream=stream, offset=self.first_row(n), out=out)
 
     def first_row(self, n: int) -> int:
         """The row of the whole minibatch with which this rank's `n` rows begin: the ops' `offset`."""

@@ -161,28 +161,12 @@ class JointAAETrainer(Trainer):
         fraction = self.masking_noise(step)
         if isinstance(fraction, float) and fraction == 0:
             return images
-        uniform = sample_prior(
-            self.unit_uniform,
-            len(images),
-            seed=self.seed,
-            step=step,
-            stream=Stream.MASK,
-            offset=self.first_row(len(images)),
-            out=self.uniform,
-        )
+        uniform = self.sample(self.unit_uniform, len(images), step, Stream.MASK, out=self.uniform)
         return uniform.ge_(2 * fraction - 1).mul_(images)
 
     def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
         """Nats per image, and the gradient in `codes` of the error per pixel; keeps the decoder's gradients."""
-        noise = sample_prior(
-            self.unit_normal,
-            len(codes),
-            seed=self.seed,
-            step=step,
-            stream=Stream.NOISE,
-            offset=self.first_row(len(codes)),
-            device=codes.device,
-        )
+        noise = self.sample(self.unit_normal, len(codes), step, Stream.NOISE)
         logits = self.decoder_pass.forward(codes + noise * self.code_noise(step))
         loss, grad_logits = self.cross_entropy(logits, images, images.numel())
         return loss * self.model.pixels, self.decoder_pass.backward(grad_logits, grad_inputs=True)

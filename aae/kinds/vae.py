@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aae.flops import autoencoder_flops, layer_sizes
 from aae.models import Autoencoder, CodesKind, LossChart
-from aae.ops import Stream, sample_prior
+from aae.ops import Stream
 from aae.priors import NormalPrior
 from aae.settings import AdamSettings, NormalSettings, Widths
 from aae.trainer import Trainer
@@ -104,15 +104,7 @@ class VAETrainer(Trainer):
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         """See `Trainer.iteration`; the losses are in nats per image."""
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
-        noise = sample_prior(
-            self.unit_normal,
-            len(images),
-            seed=self.seed,
-            step=step,
-            stream=Stream.NOISE,
-            offset=self.first_row(len(images)),
-            out=self.noise,
-        )
+        noise = self.sample(self.unit_normal, len(images), step, Stream.NOISE, out=self.noise)
         posterior = self.encoder_pass.forward(images)
         logits = self.decoder_pass.forward(self.passes.sample_posterior(posterior, noise))
         reconstruction, grad_logits = self.cross_entropy(logits, images, len(images))
