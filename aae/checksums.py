@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aae.errors import Damaged
-from aae.files import write_whole
+from aae.files import sha256_of, write_whole
 
 LIST = "SHA256SUMS"  # the name of the list of all files in a folder, in that folder
 LINE = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(?:\./)?([^\x00-\x1f]+)")
@@ -25,13 +25,12 @@ def beside(file: Path) -> Path:
 
 def write_sums(path: Path, files: Iterable[Path]) -> None:
     """Writes the list `path` of `files`."""
-    lines = []
-    for file in sorted(files):
-        with open(file, "rb") as content:
-            lines.append(
-                f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {os.path.relpath(file, path.parent)}\n"
-            )
-    write_whole(path, "".join(lines).encode())
+    write_whole(path, b"".join(line_of(sha256_of(file), os.path.relpath(file, path.parent)) for file in sorted(files)))
+
+
+def line_of(digest: str, name: str) -> bytes:
+    """The line of a list for the file `name` with the SHA-256 `digest`."""
+    return f"{digest}  {name}\n".encode()
 
 
 def parse_sums(content: bytes) -> dict[str, str]:
@@ -90,8 +89,7 @@ class Sums:
     def check(self, file: Path) -> None:
         """Compares a file that is too large for memory with the list."""
         try:
-            with open(file, "rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
+            found = sha256_of(file)
         except OSError as error:
             raise Damaged(file, f"cannot be read ({error.strerror})", self.path) from None
         self.compare(file, found)

@@ -97,7 +97,8 @@ def begins_with(path: Path, mark: tuple[int, str]) -> bool:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a whole file, in hexadecimal."""
-    return hash_of(path, path.stat().st_size).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_whole(path: Path, digest: str) -> bool:

@@ -19,9 +19,7 @@ SUMMARY = Path("results/summary.json")
 TIMING_SUMMARY = Path("results/timing_summary.json")
 SCORES = Path("results/scores.json")
 FIGURES = Path("results/figures")
-FIGURES_SUMS = Path(
-    "results/figures_sums"
-)  # lists of their SHA-256; `dvc plots` takes every file in FIGURES for a plot
+FIGURES_SUMS = Path("results/figures_sums")  # their SHA-256; `dvc plots` takes every file in FIGURES for a plot
 PLOTS = Path("results/plots")
 REPORT = Path("report")
 DIST = Path("dist")  # the output of `make release`; not tracked

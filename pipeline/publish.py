@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import torch
 
-from aae.checksums import LIST, beside, write_sums
+from aae.checksums import LIST, beside, line_of
 from aae.cuda_graph import graph_length
 from aae.files import append, write_together, write_whole
 from aae.machine import describe_machine
@@ -62,9 +62,9 @@ def row(number: int, value: float) -> bytes:
 
 def publish_codes(run: str, progress: Progress) -> None:
     """Writes the encoder's outputs at every epoch, float32 [epochs + 1, test images, outputs], and their SHA-256."""
-    codes = CODES / f"{run}.npy"
+    codes, (_, digest) = CODES / f"{run}.npy", progress.codes.mark()
     write_whole(codes, content_of(progress.codes.path))
-    write_sums(beside(codes), [codes])
+    write_whole(beside(codes), line_of(digest, codes.name))
 
 
 def publish_list(run: str, progress: Progress) -> None:

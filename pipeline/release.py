@@ -10,7 +10,7 @@ import hashlib
 import io
 import tarfile
 
-from aae.checksums import LIST, Sums
+from aae.checksums import LIST, Sums, line_of
 from aae.files import write_whole
 from aae.snapshots import listed_snapshots
 from pipeline.cli import run_stage
@@ -28,8 +28,8 @@ def main() -> None:
         last = snapshots[max(snapshots)]
         for path in (last, last.with_name("config.json")):
             files[f"{run}/{path.name}"] = sums.read(path)
-    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items())]
-    files[LIST] = "".join(lines).encode()
+    lines = [line_of(hashlib.sha256(content).hexdigest(), name) for name, content in sorted(files.items())]
+    files[LIST] = b"".join(lines)
     name = f"aae-weights-{commit().replace(' ', '-')}"
     archive = DIST / f"{name}.tar.gz"
     write_whole(archive, packed(name, files))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from aae.checkpoints import Checkpoint, load_checkpoint, remove_checkpoints, save_checkpoint
+from aae.checksums import line_of, parse_sums
 from aae.data import Dataset
 from aae.files import GrowingFile, is_whole, sha256_of
 from aae.snapshots import Metadata, save_snapshot
@@ -107,13 +108,12 @@ class Progress:
         """Saves the snapshot of `epoch`; returns its path."""
         path = save_snapshot(self.snapshots, epoch, trainer.published(), metadata)
         for each in (path,) if self.sums.length else (path, path.with_name("config.json")):
-            self.sums.append(f"{sha256_of(each)}  {each.name}\n".encode())
+            self.sums.append(line_of(sha256_of(each), each.name))
         return path
 
     def listed_snapshots(self) -> Iterator[tuple[Path, str]]:
         """Path and digest of every snapshot that `SHA256SUMS` lists, and of `config.json`."""
-        for line in self.sums.path.read_text().splitlines():
-            digest, name = line.split("  ")
+        for name, digest in parse_sums(self.sums.path.read_bytes()).items():
             yield self.snapshots / name, digest
 
     def save(self, trainer: Trainer, epochs: int, spent: float) -> None:
