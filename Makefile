@@ -20,7 +20,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help env repro demo study trials compare reset verify release test coverage test-clang sanitize sanitize-threads bench \
+.PHONY: help env repro demo study trials paper paper-quick compare reset verify release test coverage test-clang sanitize sanitize-threads bench \
 	gpu-check lint lock clean
 .DEFAULT_GOAL := help
 
@@ -41,6 +41,12 @@ study: env     ## run the experiment with five seeds; trains only missing runs
 trials: env    ## run the trials of docs/recipe.md as DVC experiments and write docs/trials.csv; takes an hour
 	python -m pipeline.trials
 
+paper: env     ## run the experiments of the paper (paper/) and write docs/paper.md; takes hours
+	dvc repro paper/dvc.yaml
+
+paper-quick: env   ## run each of them with one seed and two epochs; changes only build/paper-quick
+	python -m paper.quick
+
 compare: env   ## print the scores of the last commit, the working tree and all experiments (COMMITS=5: five commits)
 	@python -m pipeline.compare $(if $(COMMITS),--commits $(COMMITS))
 
@@ -59,7 +65,7 @@ release: env   ## write dist/aae-weights-<commit>.tar.gz: the last snapshots, pa
 test: env      ## run the test suite
 	pytest -n auto --dist loadfile
 
-coverage: env  ## run the test suite and measure its coverage of aae/ and pipeline/; fails below 90 %
+coverage: env  ## run the test suite and measure its coverage of aae/, paper/ and pipeline/; fails below 90 %
 	pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 sanitize: $(VENV)/.requirements   ## test the native code under AddressSanitizer and UBSan (g++); takes minutes

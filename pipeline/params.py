@@ -130,12 +130,21 @@ class Params(Section):
 
 def load_params(path: Path = PARAMS) -> Params:
     """The validated content of `path`; raises InputError, one line, for the first error."""
+    content = read_yaml(path)
+    try:
+        return validated(content)
+    except InputError as error:
+        raise InputError(f"{path}: {one_line(str(error))}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of the file `path`; raises InputError, one line, if it cannot be read."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would wait, a device might never end
         raise InputError(f"{path}: not a regular file")
     if path.is_file() and path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path}: {path.stat().st_size:,} bytes; allowed: at most {LARGEST_FILE:,}")
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except (YAMLError, ValueError) as error:  # ruamel raises a ValueError for an impossible date
@@ -144,21 +153,20 @@ def load_params(path: Path = PARAMS) -> Params:
         raise InputError(f"{path}: not valid YAML: a tag (!!) does not fit its value") from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; the parameters have four levels at most") from None
+
+
+def validated(content: Any) -> Params:
+    """`content`, a mapping of parameters, as `Params`; raises InputError for the first error."""
+    if not isinstance(content, dict):
+        raise InputError(f"must be a mapping of parameters; found {'nothing' if content is None else shown(content)}")
+    check_names(content)
     try:
-        if not isinstance(content, dict):
-            raise InputError(
-                f"must be a mapping of parameters; found {'nothing' if content is None else shown(content)}"
-            )
-        check_names(content)
-        try:
-            params = Params.model_validate(content)
-        except ValidationError as error:
-            # A misspelt key is both unknown and missing. The message about the unknown key says more.
-            errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-            raise InputError(describe(errors[0], content)) from None
-        check_agreement(params)
-    except InputError as error:
-        raise InputError(f"{path}: {one_line(str(error))}") from None
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        # A misspelt key is both unknown and missing. The message about the unknown key says more.
+        errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        raise InputError(describe(errors[0], content)) from None
+    check_agreement(params)
     return params
 
 

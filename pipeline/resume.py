@@ -40,7 +40,8 @@ def scratch_folder(name: str, seed: int, params: Params, dataset: Dataset, devic
     for array in (dataset.train_images, dataset.train_labels, dataset.test_images):
         if array is not None:
             content.update(hashlib.sha256(array.data).digest())
-    for path in sorted([*Path("aae").rglob("*.py"), *Path("pipeline").glob("*.py")]):
+    root = Path(__file__).parents[1]
+    for path in sorted([*root.glob("aae/**/*.py"), *root.glob("pipeline/*.py")]):
         content.update(path.read_bytes())
     content.update(f"{aae_native.build_info()['source_digest']} {torch.__version__} {device.type}".encode())
     return SCRATCH / run_name(name, seed) / content.hexdigest()[:16]

@@ -52,16 +52,15 @@ def main() -> None:
         launch(run_name(recipe.name, seed), params, device)
         return
     with joined_ranks(device):
-        train_run(recipe, seed, params, device)
+        train_run(recipe, seed, params, load_dataset(DATA), device)
 
 
-def train_run(recipe: Recipe, seed: int, params: Params, device: torch.device) -> None:
+def train_run(recipe: Recipe, seed: int, params: Params, dataset: Dataset, device: torch.device) -> None:
     """Trains a run, or a rank's part of it: the first rank writes the results, the others only train."""
     set_products(params, device)
     if params.threads != "auto" or params.ranks > 1:
         set_threads(aae_native.get_threads() if params.threads == "auto" else params.threads, params.ranks)
     torch.set_num_threads(1)  # more would take cores from the native passes, which do nearly all the work
-    dataset = load_dataset(DATA)
     images = len(dataset.train_images)
     if images < params.batch_size:
         raise InputError(f"batch_size: {params.batch_size} is more than the {images} training images")

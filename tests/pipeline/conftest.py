@@ -101,7 +101,8 @@ def small_repository(tmp_path_factory) -> Repository:
     ).stdout.split("\0")
     for name in files:
         source = ROOT / name
-        if name.startswith(("data/", "results/")) or name == "dvc.lock" or not source.is_file():
+        results = ("data/", "results/", "paper/results/", "docs/paper.md")
+        if name.startswith(results) or source.name == "dvc.lock" or not source.is_file():
             continue
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)

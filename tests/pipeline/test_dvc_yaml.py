@@ -38,19 +38,19 @@ def closure(path: Path) -> set[str]:
         if path in seen:
             continue
         seen.add(path)
-        # The kinds are imported dynamically by name, so all of them count.
-        found.add(path.parent if path.parent == ROOT / "aae/kinds" else path)
-        if path == ROOT / "aae/report.py":
-            found.add(ROOT / "aae/page")
+        # Kinds and experiments are imported dynamically by name, so all of them count.
+        found.add(path.parent if path.parent in (ROOT / "aae/kinds", ROOT / "paper/experiments") else path)
+        if path in (ROOT / "aae/report.py", ROOT / "paper/report.py"):
+            found.add(path.parent / "page")
         for name in imported_names(path):
             if name == "aae_native":
                 found |= {ROOT / "csrc", ROOT / "setup.py"}
             if name.split(".")[0] in LOCKED:
                 found.add(ROOT / "requirements.txt")
-            if name == "aae.kinds":
-                waiting += (ROOT / "aae/kinds").glob("*.py")
+            if name in ("aae.kinds", "paper.experiments"):
+                waiting += (ROOT / name.replace(".", "/")).glob("*.py")
             module = (ROOT / name.replace(".", "/")).with_suffix(".py")
-            if name.split(".")[0] in ("aae", "pipeline") and module.is_file():
+            if name.split(".")[0] in ("aae", "pipeline", "paper") and module.is_file():
                 waiting.append(module)
     return {str(path.relative_to(ROOT)) for path in found}
 

@@ -1,0 +1,7 @@
+"""The experiments. Each module has a title, its measures of a run, and what the paper and others report.
+
+- `TITLE`: the experiment's name in tables, and `SECTION`: where the paper has it.
+- `measure(run)`: the measures of a trained run (`paper.runs.Run`), numbers by name.
+- `ROWS`: what of them the tables show, each `Row` beside the figure of the paper and of the best public reproduction.
+- `NOTE`: what a reader must know of the numbers.
+"""

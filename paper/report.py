@@ -1,0 +1,129 @@
+"""Stage `report`: all measures of all runs beside the figures of the paper, as `docs/paper.md` and as a page."""
+
+from pipeline.extension import check_extension
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from aae.files import write_together
+from aae.markdown import escaped
+from paper.cli import run_paper_stage
+from paper.experiment import module_of
+from paper.measure import MEASURES
+from paper.params import EXPERIMENTS, load_experiment
+from paper.runs import Row
+from pipeline.params import Params
+from pipeline.paths import TIMING, run_name
+from pipeline.tables import read_json
+
+TEMPLATES = Path(__file__).parent / "page"
+MARKDOWN = Path("../docs/paper.md")
+PAGE = Path("report/index.html")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of an experiment's table: a measure of a model over its seeds."""
+
+    row: Row
+    model: str  # its title
+    values: list[float]  # one per seed
+
+    @property
+    def ours(self) -> str:
+        """Mean ± standard deviation (divisor n - 1) over the seeds."""
+        digits = self.row.digits
+        text = f"{statistics.mean(self.values):.{digits}f}"
+        return text if len(self.values) < 2 else f"{text} ± {statistics.stdev(self.values):.{digits}f}"
+
+    @property
+    def each(self) -> str:
+        return ", ".join(f"{value:.{self.row.digits}f}" for value in self.values)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the mean reaches the target."""
+        if self.row.target is None:
+            return ""
+        mean = statistics.mean(self.values)
+        met = mean >= self.row.target if self.row.at_least else mean <= self.row.target
+        return f"{'≥' if self.row.at_least else '≤'} {self.row.target:g}: {'met' if met else 'missed'}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """An experiment in the report."""
+
+    name: str
+    title: str
+    paper_section: str
+    note: str
+    lines: list[Line]
+    seeds: list[int]
+    training: dict[str, Any]
+    cost: list[tuple[str, str]]  # model, time of a training
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are figures of others."""
+        return any(line.row.paper or line.row.public for line in self.lines)
+
+
+def main() -> None:
+    check_extension()
+    sections = [section_of(name, load_experiment(name)) for name in EXPERIMENTS]
+    found = {name: render(name, sections) for name in ("paper.md.j2", "index.html.j2")}
+    write_together({MARKDOWN: found["paper.md.j2"].encode(), PAGE: found["index.html.j2"].encode()})
+
+
+def section_of(name: str, params: Params) -> Section:
+    """The numbers of experiment `name`."""
+    module = module_of(name)
+    recipes = {recipe.name: recipe for recipe in params.recipes}
+    keys = [row.measure for row in module.ROWS]
+    measures = {
+        model: [read_json(MEASURES / f"{run_name(model, seed)}.json", keys) for seed in params.seeds]
+        for model in params.models
+    }
+    lines = [
+        Line(row, module.title_of(recipes[model]), [each[row.measure] for each in measures[model]])
+        for row in module.ROWS
+        for model in row.models or params.models
+    ]
+    training = {
+        "epochs": params.epochs,
+        "images in a minibatch": params.batch_size,
+        "dimensions of the code": params.code_size,
+    }
+    cost = [(module.title_of(recipes[model]), cost_of(model, params.seeds)) for model in params.models]
+    return Section(name, module.TITLE, module.SECTION, module.NOTE, lines, params.seeds, training, cost)
+
+
+def cost_of(model: str, seeds: list[int]) -> str:
+    """The mean time of a training, and where it ran."""
+    timings = [read_json(TIMING / f"{run_name(model, seed)}.json", ["seconds", "device"]) for seed in seeds]
+    minutes = statistics.mean(timing["seconds"] for timing in timings) / 60
+    places = sorted({f"{timing['device']}, {timing['threads']} threads" for timing in timings})
+    return f"{minutes:.0f} min on {'; '.join(places)}"
+
+
+def render(template: str, sections: list[Section]) -> str:
+    """The text of a template."""
+    html = template.endswith(".html.j2")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=html,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=None if html else escaped,
+    )
+    return environment.get_template(template).render(sections=sections)
+
+
+if __name__ == "__main__":
+    run_paper_stage(main)

@@ -1,0 +1,72 @@
+"""What the experiments measure: a trained run with its data; and the rows of the tables."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aae.models import Recipe, to_inputs
+from aae.ops import Stream, sample_prior
+from aae.trained import TrainedModel
+from paper.data import PaperData
+
+BLOCK = 10_000  # samples that are decoded at a time
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run: its last snapshot and the data."""
+
+    recipe: Recipe
+    seed: int
+    model: TrainedModel
+    data: PaperData
+
+    @property
+    def test_images(self) -> Tensor:
+        """float32 [n, pixels] in [0, 1]"""
+        return to_inputs(self.data.training.test_images)
+
+    def samples(self, n: int) -> Iterator[Tensor]:
+        """`n` images, float32 [n, pixels] in [0, 1], decoded from samples of the prior, in blocks."""
+        for first in range(0, n, BLOCK):
+            codes = sample_prior(
+                self.model.prior,
+                min(BLOCK, n - first),
+                seed=self.seed,
+                step=0,
+                stream=Stream.SAMPLE,
+                offset=first,
+            )
+            yield torch.from_numpy(self.model.inverse_transform(codes))
+
+    def squared_error(self) -> float:
+        """The squared error of the reconstructed test images, summed over the pixels, mean over the images."""
+        images = self.test_images
+        reconstructed = torch.from_numpy(self.model.reconstruct(images.numpy()).reshape(images.shape))
+        return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
+
+    def test_codes(self) -> np.ndarray:
+        """The codes of the test images, float64 [n, code_size]."""
+        return self.model.encode(self.data.training.test_images).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure in the tables.
+
+    `models` are those that it is of, or empty for all. `paper` and `public` are the figures of the paper and of the
+    best public reproduction, as they were published, with who published them; empty if there are none. `target` is the
+    limit that was set before any run; a lower value is better unless `at_least`.
+    """
+
+    measure: str
+    title: str
+    paper: str = ""
+    public: str = ""
+    target: float | None = None
+    at_least: bool = False
+    digits: int = 1
+    models: tuple[str, ...] = ()
