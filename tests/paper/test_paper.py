@@ -89,7 +89,7 @@ def test_a_mistake_is_named_in_one_line(old, new, message, tmp_path, monkeypatch
     (tmp_path / "paper").mkdir()
     (tmp_path / "paper/params.yaml").write_text(text.replace(old, new, 1))
     monkeypatch.chdir(tmp_path / "paper")
-    with pytest.raises(ValueError, match="^paper/params.yaml: likelihood: ") as error:
+    with pytest.raises(ValueError, match=r"^paper/params.yaml: likelihood: ") as error:
         load_experiment("likelihood")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
