@@ -1,7 +1,7 @@
 """The match of the codes with N(0, I) in eight dimensions, on the protocol of Knop et al. (JMLR 21, 2020, section 5).
 
-Networks of three hidden layers of 200 units, 500 epochs. The rivals are trained here, so every row has the same evaluator,
-the same seeds and the same floor.
+Networks of three hidden layers of 200 units, 500 epochs. The rivals are trained here, so every row has the same
+evaluator, the same seeds and the same floor.
 """
 
 import numpy as np
