@@ -168,6 +168,8 @@ class Autoencoder(nn.Module, ABC):
             prior: as `prior` returns it.
             training: the keywords `seed`, `batch_size`, `steps` (iterations of the whole training) and `shards` of
                 `Trainer`.
+
+        Raises InputError if settings do not fit the data; the line begins with the key within the section.
         """
 
     @classmethod

@@ -44,6 +44,8 @@ def translated(hint: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         sections = [section_of(option) for option in get_args(hint) if is_settings(option)]
         values = [option for option in get_args(hint) if not is_settings(option)]
+        if not sections:
+            return word_or_value(*values)
         return value_or_section(values[0], sections[0]) if values else one_of(sections)
     return section_of(hint) if is_settings(hint) else hint
 
@@ -56,6 +58,12 @@ def value_or_section(value: Any, section: type[Section]) -> Any:
     """A mapping is read as the section, anything else as the value, so that an error message is about one of them."""
     options: Any = Annotated[value, Tag("value")] | Annotated[section, Tag("section")]
     return Annotated[options, Discriminator(lambda found: "section" if isinstance(found, dict | Section) else "value")]
+
+
+def word_or_value(word: Any, value: Any) -> Any:
+    """A string is read as the word, a Literal, and anything else as the value, for the same reason."""
+    options: Any = Annotated[word, Tag("word")] | Annotated[value, Tag("value")]
+    return Annotated[options, Discriminator(lambda found: "word" if isinstance(found, str) else "value")]
 
 
 def one_of(sections: list[type[Section]]) -> Any:

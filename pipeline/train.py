@@ -183,7 +183,10 @@ def set_products(params: Params, device: torch.device) -> None:
 def build_trainer(
     recipe: Recipe, seed: int, params: Params, dataset: Dataset, device: torch.device, steps: int
 ) -> Trainer:
-    """The trainer of a run on the dataset's training images, for `steps` iterations in all."""
+    """The trainer of a run on the dataset's training images, for `steps` iterations in all.
+
+    Raises InputError for settings that do not fit the data.
+    """
     images = torch.from_numpy(dataset.train_images.reshape(len(dataset.train_images), -1).copy()).to(device)
     labels = None
     if dataset.train_labels is not None:
@@ -192,7 +195,10 @@ def build_trainer(
     model = build_model(kind_name(recipe.kind), seed, **sizes).to(device)
     prior = recipe.prior(params.code_size, dataset.classes)
     training = {"seed": seed, "batch_size": params.batch_size, "steps": steps, "shards": Shards(params.shards)}
-    return model.trainer(recipe.settings, images, labels, prior, **training)
+    try:
+        return model.trainer(recipe.settings, images, labels, prior, **training)
+    except InputError as error:  # begins with the key within the section
+        raise InputError(f"{recipe.name}.{error}") from None
 
 
 if __name__ == "__main__":

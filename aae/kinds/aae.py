@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.models import Autoencoder, LossChart, mlp
-from aae.ops import Stream, assemble_discriminator_batch
-from aae.priors import Prior
-from aae.settings import AdamSettings, PriorSettings, Widths
+from aae.ops import Stream, assemble_discriminator_batch, sample_prior
+from aae.priors import Prior, UniformPrior
+from aae.settings import AdamSettings, Count, PriorSettings, Widths
 from aae.trainer import Trainer
+
+Labelled = Annotated[
+    Literal["all"] | Count, "how many training images have a label for the discriminator, equally many of each class"
+]
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,15 @@ class AAESettings:
     autoencoder: Annotated[AdamSettings, "reconstruction step: encoder and decoder"]
     discriminator: Annotated[AdamSettings, "discriminator step"]
     generator: Annotated[AdamSettings, "generator step: the encoder against the discriminator"]
+    labelled: Labelled = "all"
 
 
 class AAE(Autoencoder):
     """Adversarial autoencoder with a deterministic encoder.
 
     The discriminator takes codes and returns the logit of their class: 1 is `prior`, 0 is `encoded`. If it sees labels
-    (section 2.3), `label_classes` one-hot columns follow each code.
+    (section 2.3), `label_classes` one-hot columns follow each code. If only some images are labelled, the last of these
+    columns means "unlabelled".
     """
 
     Settings: ClassVar[type] = AAESettings
@@ -77,7 +83,7 @@ class AAE(Autoencoder):
     @classmethod
     def sizes_of(cls, settings: AAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
         sizes = super().sizes_of(settings, pixels, code_size, classes)
-        return sizes | {"label_classes": classes if settings.labels else 0}
+        return sizes | {"label_classes": classes + (settings.labelled != "all") if settings.labels else 0}
 
     @classmethod
     def prior(cls, settings: AAESettings, code_size: int, classes: int) -> Prior:
@@ -90,6 +96,8 @@ class AAE(Autoencoder):
             raise InputError(f"prior: {prior.kind} needs code_size {prior.dim}; found {code_size}")
         if settings.labels and not prior.classes:
             raise InputError(f"labels: prior {prior.kind} has no classes; allowed here: false")
+        if settings.labelled != "all" and not settings.labels:
+            raise InputError(f"labelled: allowed without `labels: true`: all; found {settings.labelled}")
 
     @classmethod
     def divided_rows(cls, settings: Any, batch_size: int) -> dict[str, int] | None:
@@ -105,9 +113,47 @@ class AAE(Autoencoder):
             autoencoder=settings.autoencoder,
             discriminator=settings.discriminator,
             generator=settings.generator,
-            labels=labels if settings.labels else None,
+            labels=self.seen_labels(settings, labels, prior, training["seed"]),
             **training,
         )
+
+    def seen_labels(self, settings: Any, labels: Tensor | None, prior: Prior, seed: int) -> Tensor | None:
+        """The labels that the discriminator of the run with `seed` sees: int64 [N], or None if it sees none.
+
+        `prior.classes` stands for an unlabelled image. Raises InputError if `settings.labelled` is not possible.
+        """
+        if labels is None or not settings.labels:
+            return None
+        return labels if settings.labelled == "all" else partly_hidden(labels, settings.labelled, prior.classes, seed)
+
+    def discriminator_batch(
+        self,
+        codes: Tensor,
+        prior: Prior,
+        n_prior: int,
+        *,
+        labels: Tensor | None,
+        out: tuple[Tensor, Tensor] | None = None,
+        **draw: Any,
+    ) -> tuple[Tensor, Tensor]:
+        """`assemble_discriminator_batch` for labels of which some are `prior.classes`, which means unlabelled.
+
+        An unlabelled row has a one in its last column, and no other. If a code is unlabelled, so is the prior row with
+        the same number, whose class is drawn as for any row. Unlabelled rows of the prior are therefore samples of the
+        whole prior, and as frequent as unlabelled codes. `n_prior` is at most the number of codes.
+        """
+        if labels is None or self.label_classes == prior.classes:
+            return assemble_discriminator_batch(codes, prior, n_prior, labels=labels, out=out, **draw)
+        hidden = labels == prior.classes
+        batch, targets = assemble_discriminator_batch(
+            codes, prior, n_prior, labels=labels.masked_fill(hidden, 0), **draw
+        )
+        hidden = torch.cat([hidden, hidden[:n_prior]])[:, None]
+        batch[:, prior.dim :].masked_fill_(hidden, 0)
+        batch = torch.cat([batch, hidden.float()], dim=1)
+        if out is None:
+            return batch, targets
+        return out[0].copy_(batch), out[1].copy_(targets)
 
     def iteration_flops(self, settings: AAESettings, batch_size: int) -> int:
         encoder, decoder, discriminator = map(layer_sizes, (self.encoder, self.decoder, self.discriminator))
@@ -129,7 +175,8 @@ class AAETrainer(Trainer):
 
     An iteration consists of a reconstruction step, a discriminator step and a generator step, each on its own minibatch
     drawn with replacement. With `labels`, int64 [N], the discriminator sees each code with its label and each sample of
-    the prior with its class (section 2.3). The other arguments are `Trainer`'s.
+    the prior with its class (section 2.3); the label `prior.classes` stands for an unlabelled image. The other
+    arguments are `Trainer`'s.
     """
 
     losses = ("reconstruction", "discriminator", "generator")
@@ -147,7 +194,7 @@ class AAETrainer(Trainer):
         **training: Any,
     ):
         super().__init__(model, images, **training)
-        self.prior, self.labels = prior, labels
+        self.prior, self.labels, self.assemble = prior, labels, model.discriminator_batch
         encoder, decoder, discriminator_network = map(self.add_network, ("encoder", "decoder", "discriminator"))
         self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", autoencoder)
         self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", autoencoder)
@@ -215,7 +262,7 @@ class AAETrainer(Trainer):
         parts = self.shards.parts(codes)
         labels_of = [None] * len(parts) if labels is None else self.shards.parts(labels)
         for part, part_labels, out in zip(parts, labels_of, self.discriminator_parts, strict=True):
-            assemble_discriminator_batch(
+            self.assemble(
                 part, self.prior, len(part), seed=self.seed, step=step, offset=row, labels=part_labels, out=out
             )
             row += len(part)
@@ -229,7 +276,7 @@ class AAETrainer(Trainer):
         """Trains the encoder so that the discriminator, which does not change, takes `codes` for prior samples."""
         batch = codes
         if labels is not None:
-            batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
+            batch, _ = self.assemble(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
         loss, grad_logits = self.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
         grad_codes = self.generator_pass.backward(grad_logits, grad_inputs=True)
         if labels is not None:
@@ -237,6 +284,29 @@ class AAETrainer(Trainer):
         self.adversarial_encoder_pass.backward(grad_codes)
         self.generator_adam.update(step, self.adversarial_encoder_pass)
         return loss
+
+
+def partly_hidden(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
+    """`labels`, int64 [N], with `classes` in place of all but `count` of them.
+
+    Of each class, the images with the smallest random numbers stay labelled: row i of UniformPrior(1), stream LABELLED,
+    step 0. So the run's `seed` selects them. Raises InputError unless each class has count / classes images.
+    """
+    if count % classes:
+        raise InputError(f"labelled: must be a multiple of the {classes} classes or all; found {count}")
+    fewest, most = min(torch.bincount(labels, minlength=classes).tolist()), count // classes
+    if most > fewest:
+        raise InputError(
+            f"labelled: must be at most {classes * fewest}, because a class has only {fewest} training images; "
+            f"found {count}"
+        )
+    numbers = sample_prior(UniformPrior(1), len(labels), seed=seed, step=0, stream=Stream.LABELLED).squeeze(1)
+    hidden = torch.full_like(labels, classes)
+    order = numbers.argsort(stable=True).to(labels.device)
+    for label in range(classes):
+        chosen = order[labels[order] == label][:most]
+        hidden[chosen] = label
+    return hidden
 
 
 MODEL = AAE

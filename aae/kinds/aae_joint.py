@@ -12,8 +12,8 @@ from torch import Tensor
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
-from aae.kinds.aae import AAE
-from aae.ops import Stream, assemble_discriminator_batch, draw_minibatch, sample_prior
+from aae.kinds.aae import AAE, Labelled
+from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
@@ -40,6 +40,7 @@ class JointAAESettings:
     recent_codes: Annotated[Count, "number of recent codes the discriminator sees, with as many prior samples"]
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
+    labelled: Labelled = "all"
 
 
 class JointAAE(AAE):
@@ -63,7 +64,8 @@ class JointAAE(AAE):
     def trainer(
         self, settings: JointAAESettings, images: Tensor, labels: Tensor | None, prior: Prior, **training: Any
     ) -> "JointAAETrainer":
-        return JointAAETrainer(self, images, labels if settings.labels else None, prior, settings, **training)
+        seen = self.seen_labels(settings, labels, prior, training["seed"])
+        return JointAAETrainer(self, images, seen, prior, settings, **training)
 
     def iteration_flops(self, settings: JointAAESettings, batch_size: int) -> int:
         encoder, decoder, discriminator = map(layer_sizes, (self.encoder, self.decoder, self.discriminator))
@@ -91,7 +93,8 @@ class JointAAETrainer(Trainer):
     `PENALTY_STEP` to either side, so no second derivatives are needed: the rows are part of the discriminator's batch.
 
     Args:
-        labels: int64 [N] for a discriminator that sees them (section 2.3), or None.
+        labels: int64 [N] for a discriminator that sees them (section 2.3), or None; `prior.classes` stands for an
+            unlabelled image.
         settings: the section's settings.
         training: `Trainer`'s arguments.
     """
@@ -108,7 +111,8 @@ class JointAAETrainer(Trainer):
         **training: Any,
     ):
         super().__init__(model, images, **training)
-        self.labels, self.prior, self.unit_normal = labels, prior, NormalPrior(model.code_size)
+        self.labels, self.prior, self.assemble = labels, prior, model.discriminator_batch
+        self.unit_normal = NormalPrior(model.code_size)
         self.unit_uniform = UniformPrior(model.pixels)
         self.directions = NormalPrior(model.code_size, PENALTY_STEP)
         encoder, decoder, discriminator = map(self.add_network, ("encoder", "decoder", "discriminator"))
@@ -175,7 +179,7 @@ class JointAAETrainer(Trainer):
         """The cross-entropy of `codes` with the target `prior`, and its gradient in them."""
         batch = codes
         if labels is not None:
-            batch, _ = assemble_discriminator_batch(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
+            batch, _ = self.assemble(codes, self.prior, 0, seed=self.seed, step=step, labels=labels)
         loss, grad_logits = self.cross_entropy(self.generator_pass.forward(batch), 1.0, len(batch))
         return loss, self.generator_pass.backward(grad_logits, grad_inputs=True)[:, : self.model.code_size]
 
@@ -205,7 +209,7 @@ class JointAAETrainer(Trainer):
         """Fills a shard's `rows`: recent codes and samples, which are `batch` with its targets, and penalised codes."""
         n, penalised = len(batch[0]) // 2, self.penalised // self.shards.count
         some = slice(shard * n, (shard + 1) * n)
-        assemble_discriminator_batch(
+        self.assemble(
             self.recent_codes[some],
             self.prior,
             n,

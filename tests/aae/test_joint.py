@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from aae import backprop, backprop_cpu
+from aae.kinds.aae import partly_hidden
 from aae.kinds.aae_joint import PENALTY_STEP, JointAAESettings
 from aae.models import build_model
 from aae.ops import Stream, draw_minibatch, sample_prior
@@ -26,11 +27,12 @@ def passes(request, monkeypatch):
     monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
 
 
-def joint_trainer(seed=SEED, recent=RECENT, labels=False, widths=(16,), **settings):
+def joint_trainer(seed=SEED, recent=RECENT, labels=False, labelled="all", widths=(16,), **settings):
     sizes = {"encoder_widths": [16], "decoder_widths": [16], "discriminator_widths": list(widths)}
     settings = {
         "prior": MixtureSettings() if labels else NormalSettings(),
         "labels": labels,
+        "labelled": labelled,
         "encoder": AdamSettings(RATE, [0.9, 0.999]),
         "decoder": AdamSettings(2 * RATE, [0.9, 0.999]),
         "discriminator": AdamSettings(RATE, [0.5, 0.999]),
@@ -42,7 +44,7 @@ def joint_trainer(seed=SEED, recent=RECENT, labels=False, widths=(16,), **settin
         "average": DECAY,
         **sizes,
     } | settings
-    classes = {"label_classes": 4} if labels else {}
+    classes = {"label_classes": 4 + (labelled != "all")} if labels else {}
     model = build_model("aae_joint", seed, pixels=PIXELS, code_size=2, **sizes, **classes)
     prior = MixturePrior(4) if labels else NormalPrior(2)
     training = {"seed": seed, "batch_size": BATCH, "steps": STEPS}
@@ -57,10 +59,12 @@ def weights(module):
     return [parameter.detach().clone() for parameter in module.parameters()]
 
 
-@pytest.mark.parametrize("labels", [False, True])
-def test_against_the_plain_algorithm(labels):
+@pytest.mark.parametrize(("labels", "labelled"), [(False, "all"), (True, "all"), (True, 20)])
+def test_against_the_plain_algorithm(labels, labelled):
     """Autograd, two unfused Adams and lists of codes, on the contract's random numbers."""
-    trainer, plain = joint_trainer(labels=labels), joint_trainer(labels=labels).model
+    trainer, plain = (joint_trainer(labels=labels, labelled=labelled) for _ in range(2))
+    plain, columns = plain.model, plain.model.label_classes
+    seen = LABELS if labelled == "all" else partly_hidden(LABELS, labelled, 4, SEED)
     prior = MixturePrior(4) if labels else NormalPrior(2)
     networks = [plain.encoder, plain.decoder]
     rates = zip(networks, (RATE, 2 * RATE), strict=True)
@@ -69,10 +73,10 @@ def test_against_the_plain_algorithm(labels):
     averages = weights(plain.decoder)
 
     def rows(codes, classes):
-        return torch.cat([codes, F.one_hot(classes, 4)], dim=1) if labels else codes
+        return torch.cat([codes, F.one_hot(classes, columns)], dim=1) if labels else codes
 
     images, indices = draw_minibatch(IMAGES, RECENT, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
-    recent = list(rows(plain.encoder(images), LABELS[indices]).detach())
+    recent = list(rows(plain.encoder(images), seen[indices]).detach())
     for step in range(STEPS):
         losses = torch.tensor(trainer.iteration(step))
 
@@ -81,13 +85,13 @@ def test_against_the_plain_algorithm(labels):
         codes = plain.encoder(images * (uniform / 2 + 0.5 >= MASKED))
         noise = NOISE * samples(NormalPrior(2), BATCH, step, Stream.NOISE)
         reconstruction = F.binary_cross_entropy(torch.sigmoid(plain.decoder(codes + noise)), images)
-        generator = F.softplus(-plain.discriminator(rows(codes, LABELS[indices]))).mean()
+        generator = F.softplus(-plain.discriminator(rows(codes, seen[indices]))).mean()
         autoencoder.zero_grad()
         (reconstruction + WEIGHT * generator).backward()
         autoencoder.step()
         averages = [DECAY * a + (1 - DECAY) * b for a, b in zip(averages, weights(plain.decoder), strict=True)]
 
-        recent = [*recent, *rows(codes, LABELS[indices]).detach()][-RECENT:]
+        recent = [*recent, *rows(codes, seen[indices]).detach()][-RECENT:]
         drawn = samples(prior, RECENT, step, Stream.PRIOR)
         if labels:  # the prior's rows have drawn classes, which are read from the trainer's batch
             drawn = torch.cat([drawn, trainer.rows[RECENT : 2 * RECENT, 2:]], dim=1)

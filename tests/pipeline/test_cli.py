@@ -55,6 +55,16 @@ def test_a_batch_larger_than_the_data(fresh):
     )
 
 
+def test_more_labels_than_the_data_has(fresh):
+    text = (fresh / "params.yaml").read_text().replace("    kind: normal\n    std: 1.0\n", "    kind: mixture\n", 1)
+    (fresh / "params.yaml").write_text(text.replace("labels: false ", "labelled: 30\n  labels: true ", 1))
+    (fresh / "data/raw/mnist").mkdir(parents=True)
+    device.main()
+    assert failure(train, "--model", "aae", "--seed", "0") == (
+        "error: aae.labelled: must be at most 20, because a class has only 2 training images; found 30"
+    )
+
+
 def test_widths_that_no_memory_holds(fresh):
     """The first stage finds what layers between hidden ones need, a training what those at the images need, too."""
     text = (fresh / "params.yaml").read_text()

@@ -12,7 +12,14 @@ PRIOR = "  prior:\n    kind: normal\n    std: 1.0\n  labels: false "  # the AAE'
 
 
 @pytest.mark.parametrize(
-    ("prior", "labels"), [("mixture", "false"), ("mixture", "true"), ("swiss_roll", "true"), ("uniform", "false")]
+    ("prior", "labels"),
+    [
+        ("mixture", "false"),
+        ("mixture", "true"),
+        ("swiss_roll", "true"),
+        ("swiss_roll", "true\n  labelled: 10"),
+        ("uniform", "false"),
+    ],
 )
 def test_other_priors(tmp_path, monkeypatch, prior, labels):
     monkeypatch.chdir(tmp_path)

@@ -105,6 +105,13 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "prior:\n    kind: gauss",
             "aae.prior.kind: input should be one of 'normal', 'uniform', 'mixture', 'swiss_roll'; found 'gauss'",
         ),
+        (
+            "labels: false ",
+            "labelled: 100\n  labels: false ",
+            "aae.labelled: allowed without `labels: true`: all; found 100",
+        ),
+        ("labels: false ", "labelled: 0\n  labels: true ", "aae.labelled: input should be greater than or equal to 1"),
+        ("labels: false ", "labelled: few\n  labels: true ", "aae.labelled: input should be 'all'; found 'few'"),
         ("std: 1.0", "std: .nan", "aae.prior.std: input should be"),
         ("std: 1.0", "sdt: 1.0", "aae.prior.sdt: unknown key (did you mean std?); allowed here: kind, std"),
         (
