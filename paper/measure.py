@@ -4,12 +4,14 @@ from pipeline.extension import check_extension
 
 from pathlib import Path
 
+from aae.figures import save_picture
+from aae.snapshots import list_snapshots
 from aae.trained import load_trained
 from paper.cli import run_arguments, run_paper_stage
 from paper.data import load_data
 from paper.experiment import module_of
 from paper.runs import Run
-from pipeline.paths import SNAPSHOTS, run_name
+from pipeline.paths import FIGURES, SNAPSHOTS, run_name
 from pipeline.tables import write_record
 
 MEASURES = Path("results/measures")
@@ -19,8 +21,12 @@ def main() -> None:
     check_extension()
     experiment, _, recipe, seed = run_arguments()
     run = run_name(recipe.name, seed)
-    measures = module_of(experiment).measure(Run(recipe, seed, load_trained(SNAPSHOTS / run), load_data()))
+    module = module_of(experiment)
+    trained = Run(recipe, seed, load_trained(SNAPSHOTS / run), load_data(), max(list_snapshots(SNAPSHOTS / run)))
+    measures = module.measure(trained)
     write_record(MEASURES / f"{run}.json", measures)
+    if hasattr(module, "picture"):
+        save_picture(module.picture(trained), FIGURES / f"{run}.png")
     print(f"{run}: {', '.join(f'{name} {value:.5g}' for name, value in measures.items())}")
 
 

@@ -2,6 +2,7 @@
 
 from pipeline.extension import check_extension
 
+import base64
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from paper.measure import MEASURES
 from paper.params import EXPERIMENTS, load_experiment
 from paper.runs import Row
 from pipeline.params import Params
-from pipeline.paths import TIMING, run_name
-from pipeline.tables import read_json
+from pipeline.paths import FIGURES, TIMING, run_name
+from pipeline.tables import read, read_json
 
 TEMPLATES = Path(__file__).parent / "page"
 MARKDOWN = Path("../docs/paper.md")
@@ -55,6 +56,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of a run: where it is, seen from `docs`, and its content for the page."""
+
+    link: str
+    data: str  # a data URL
+
+
+@dataclass(frozen=True)
 class Section:
     """An experiment in the report."""
 
@@ -66,6 +75,7 @@ class Section:
     seeds: list[int]
     training: dict[str, Any]
     cost: list[tuple[str, str]]  # model, time of a training
+    pictures: dict[str, Picture]  # title -> the picture of the first seed
 
     @property
     def compared(self) -> bool:
@@ -100,7 +110,18 @@ def section_of(name: str, params: Params) -> Section:
         "dimensions of the code": params.code_size,
     }
     cost = [(module.title_of(recipes[model]), cost_of(model, params.seeds)) for model in params.models]
-    return Section(name, module.TITLE, module.SECTION, module.NOTE, lines, params.seeds, training, cost)
+    pictures = {
+        module.title_of(recipes[model]): picture_of(run_name(model, params.seeds[0]))
+        for model in params.models
+        if hasattr(module, "picture")
+    }
+    return Section(name, module.TITLE, module.SECTION, module.NOTE, lines, params.seeds, training, cost, pictures)
+
+
+def picture_of(run: str) -> Picture:
+    """The picture that stage `measure` drew of `run`."""
+    path = FIGURES / f"{run}.png"
+    return Picture(f"../paper/{path}", f"data:image/png;base64,{base64.b64encode(read(path)).decode()}")
 
 
 def cost_of(model: str, seeds: list[int]) -> str:

@@ -23,6 +23,7 @@ class Run:
     seed: int
     model: TrainedModel
     data: PaperData
+    epoch: int  # of the snapshot
 
     @property
     def test_images(self) -> Tensor:

@@ -22,7 +22,7 @@ STAGES = YAML(typ="safe").load(ROOT / "paper/dvc.yaml")["stages"]
 def shrunk(value):
     """The parameters with small networks and minibatches."""
     if isinstance(value, dict):
-        small = {"batch_size": 4, "recent_codes": 4}
+        small = {"batch_size": 4, "recent_codes": 4, "labelled": 10}
         return {key: [4] if key.endswith("_widths") else small.get(key, shrunk(entry)) for key, entry in value.items()}
     return value
 
@@ -110,7 +110,7 @@ def test_dvc_makes_everything_once(small_repository, tmp_path):
     path = repository.root / "paper/params.yaml"
     content = shrunk(yaml.load(path))
     for experiment in EXPERIMENTS:
-        content[experiment]["seeds"] = [0]
+        content[experiment].update(seeds=[0], models=content[experiment]["models"][:1])
         content[experiment]["training"].update(epochs=1, snapshot_every=1)
     yaml.dump(content, path)
     repository.run("dvc", "repro", "paper/dvc.yaml")
