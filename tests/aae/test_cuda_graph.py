@@ -13,6 +13,7 @@ from aae.cuda_graph import CudaCapture, GraphedIterations, graph_length
 from aae.kinds.aae import AAETrainer
 from aae.kinds.aae_joint import JointAAESettings
 from aae.kinds.vae import VAETrainer
+from aae.kinds.wae import WAESettings
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
 from aae.schedules import Schedule, tensor_by_step
@@ -24,6 +25,7 @@ SIZES = {
     "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
     "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # as in the default experiment
 }
+WAES = ["mmd wae", "sliced wae", "cramer_wold wae"]
 VAE_SIZES = {"pixels": 5, "code_size": 1, "encoder_widths": [4], "decoder_widths": [4]}
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 ITERATIONS, PER_GRAPH = 7, 3  # an epoch is two graphs of three iterations and one graph of one iteration
@@ -106,7 +108,7 @@ def device(request, monkeypatch):
     backprop.set_products("float32", deterministic=False)
 
 
-@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae"])
+@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae", *WAES])
 def build(request, device):
     """A function that makes the same trainer at every call."""
 
@@ -118,6 +120,8 @@ def build(request, device):
         sizes = {"pixels": pixels, "code_size": 2, "encoder_widths": width, "decoder_widths": width}
         if request.param == "vae":
             return VAETrainer(build_model("vae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
+        if request.param in WAES:
+            return wae_trainer(sizes, images, settings, request.param.removesuffix(" wae"))
         sizes["discriminator_widths"] = width
         if "joint" in request.param:
             return joint_trainer(sizes, images, settings, labels=request.param.startswith("labelled"))
@@ -152,6 +156,14 @@ def joint_trainer(sizes, images, training, labels):
     model = build_model("aae_joint", 3, **sizes, **classes).to(images.device)
     training = {name: value for name, value in training.items() if name != "autoencoder"}
     return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), prior, **training)
+
+
+def wae_trainer(sizes, images, training, distance):
+    widths = {name: widths for name, widths in sizes.items() if name.endswith("_widths")}
+    adam = training.pop("autoencoder")
+    settings = WAESettings(prior=NormalSettings(), **widths, distance=distance, weight=1.0, autoencoder=adam)
+    model = build_model("wae", 3, **sizes).to(images.device)
+    return model.trainer(settings, images, None, NormalPrior(2), **training)
 
 
 @pytest.fixture(autouse=True)

@@ -96,9 +96,13 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "models: no section vea; sections: aae, aae_joint, vae",
         ),
         ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
-        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae'; found 'gan'"),
-        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, vae"),
-        ("epochs: 100", "epochs: 100\nother: {epochs: 3}", "other.kind: missing; allowed here: aae, aae_joint, vae"),
+        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae', 'wae'; found 'gan'"),
+        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, vae, wae"),
+        (
+            "epochs: 100",
+            "epochs: 100\nother: {epochs: 3}",
+            "other.kind: missing; allowed here: aae, aae_joint, vae, wae",
+        ),
         ("epochs: 100", "epochs: 100\nrendr: {}", "rendr: unknown key (did you mean render?)"),
         (
             "prior:\n    kind: normal",
