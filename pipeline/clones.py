@@ -74,7 +74,7 @@ def make(order: Order, tell: Callable[[str], object], folder: str | None = None)
 
 
 def run(order: Order, clone: Path, log: Path, tell: Callable[[str], object]) -> None:
-    """Runs `pipeline.make_task` in the clone; raises InputError with its last line if it fails."""
+    """Runs `pipeline.make_task` in the clone; raises InputError with its last line if it gives no result."""
     command = [sys.executable, "-m", "pipeline.make_task", *order.arguments, "--results", f"../{RESULT}", "--attached"]
     # DVC would leave files of every clone in the usual folder.
     environment = os.environ | {"DVC_SITE_CACHE_DIR": str(clone.parent / "site")}
@@ -98,7 +98,7 @@ def run(order: Order, clone: Path, log: Path, tell: Callable[[str], object]) -> 
             at_work[order.study].remove(process)
             close_input(process)
             wait_for_group(process.pid)
-    if process.returncode:
+    if process.returncode and not (clone.parent / RESULT).exists():
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         reason = said[-1].removeprefix("error: ") if said else f"ended with status {process.returncode}"
         raise InputError(f"{socket.gethostname()}: {reason}")

@@ -6,7 +6,7 @@ What it changes (`params.yaml`, `dvc.lock`, results) is for a clone that is thro
 takes the result into another checkout of the commit. In between, weights, codes and pictures are in DVC's cache or, if
 the clone has a default remote, there.
 
-It prints a line for each run that begins, is done or has failed: `running aae-7`, `done aae-7`, `failed aae-7 reason`.
+If a run fails, the archive has the others, and the exit status is 1. It prints a line for each run that begins, is done or has failed: `running aae-7`, `done aae-7`, `failed aae-7 reason`.
 All other output goes to standard error.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
             call("push", "--quiet", *made)
         pack(arguments.results, made)
     if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        raise InputError(f"{', '.join(failed)}: failed; the others are in {arguments.results}")
 
 
 def end_with_input() -> None:

@@ -2,14 +2,30 @@
 
 from tests.pipeline.conftest import Repository
 
-STUB = '''"""Writes small outputs of this stage's names."""
+STUB = '''"""Writes small outputs of this stage's names.
+
+Files in scratch/ change what it does: `fail-<item>` lets a training fail, and with `slow` a training takes five seconds
+and goes on from where an earlier one was stopped.
+"""
 
 import sys
+import time
 from pathlib import Path
 
-stage = Path(__file__).stem
+stage, scratch = Path(__file__).stem, Path("scratch")
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 item = "-".join(arguments.values())
+if stage == "train" and (scratch / f"fail-{item}").exists():
+    sys.exit(f"error: {item}: fails")
+if stage == "train" and (scratch / "slow").exists():
+    done = scratch / f"done-{item}"
+    first = len(done.read_bytes()) if done.exists() else 0
+    with open(scratch / f"began-{item}", "a") as file:
+        file.write(f"{first}\\n")
+    for _ in range(first, 100):
+        with open(done, "ab") as file:
+            file.write(b".")
+        time.sleep(0.05)
 for path in {
     "device": ["device.json"],
     "train": [f"snapshots/{item}/000.safetensors", f"codes/{item}.npy", f"codes/{item}.npy.sha256",
