@@ -6,8 +6,8 @@ What it changes (`params.yaml`, `dvc.lock`, results) is for a clone that is thro
 takes the result into another checkout of the commit. In between, weights, codes and pictures are in DVC's cache or, if
 the clone has a default remote, there.
 
-If a run fails, the archive has the others, and the exit status is 1. It prints a line for each run that begins, is done or has failed: `running aae-7`, `done aae-7`, `failed aae-7 reason`.
-All other output goes to standard error.
+If a run fails, the archive has the others, and the exit status is 1. It prints a line for each run that begins, is done
+or has failed: `running aae-7`, `done aae-7`, `failed aae-7 reason`. All other output goes to standard error.
 """
 
 from pipeline.extension import check_extension
@@ -25,11 +25,12 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO
 
+from ruamel.yaml import YAML
+
 from aae.errors import InputError
 from aae.files import write_whole
 from pipeline import lockfile
 from pipeline.cli import run_stage
-from pipeline.params import load_params
 from pipeline.paths import DEVICE, PARAMS, SCRATCH, run_name
 from pipeline.tables import read_json
 from pipeline.tasks import DVC, PREPARE, default_remote, kept_by_git, stages_of, with_seeds
@@ -45,7 +46,7 @@ def main() -> None:
     if arguments.attached:
         Thread(target=end_with_input, daemon=True).start()
     check_extension()
-    models = arguments.models or load_params().models
+    models = arguments.models or YAML(typ="safe").load(PARAMS.read_text())["models"]  # which stage `device` checks
     runs = [run_name(model, arguments.seed) for model in models]
     write_whole(PARAMS, with_seeds(PARAMS.read_text(), [arguments.seed]).encode())
     stages = [stage for run in runs for stage in stages_of(run)]

@@ -14,12 +14,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ruamel.yaml import YAML
+
 from aae.errors import InputError
 from aae.files import write_whole
 from pipeline import lockfile
 from pipeline.cli import run_stage
-from pipeline.params import load_params
-from pipeline.paths import run_name
+from pipeline.paths import PARAMS, run_name
 from pipeline.tasks import DVC, STAGES_OF_RUN, default_remote, kept_by_git, stages_of
 
 
@@ -66,8 +67,8 @@ def unpack(result: bytes, name: str) -> dict[Path, bytes]:
 
 def finish(before: Sequence[str]) -> None:
     """Sorts the new entries of dvc.lock, which had `before`, and gets the outputs that are not in Git."""
-    entries, params = lockfile.read_entries(), load_params()
-    runs = [run_name(model, seed) for seed in params.seeds for model in params.models]
+    entries, params = lockfile.read_entries(), YAML(typ="safe").load(PARAMS.read_text())
+    runs = [run_name(model, seed) for seed in params["seeds"] for model in params["models"]]
     order = [*before, *(stage for run in runs for stage in stages_of(run))]
     places = {stage: place for place, stage in reversed(list(enumerate(order)))}
     in_order = sorted(entries, key=lambda stage: places.get(stage, len(order)))

@@ -13,15 +13,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
 from aae.errors import InputError
 from pipeline import lockfile
 from pipeline.clones import SCRATCH, Order
-from pipeline.params import Params
 from pipeline.paths import DEVICE, PARAMS, run_name
+
+if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
+    from pipeline.params import Params
 
 DVC = (sys.executable, "-m", "dvc")
 PREPARE = "prepare"
@@ -51,7 +53,7 @@ def stages_of(run: str) -> list[str]:
     return [f"{stage}@{run}" for stage in STAGES_OF_RUN]
 
 
-def tasks_of(params: Params) -> list[Task]:
+def tasks_of(params: "Params") -> list[Task]:
     """The tasks with the runs that are not up to date."""
     command = [*DVC, "status", "--json", *STAGES_OF_RUN]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
