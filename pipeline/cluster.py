@@ -55,7 +55,7 @@ def make_tasks(tasks: list[Task], address: str, jobs: int, interrupted: Event) -
     if lockfile.read_entries() != before:
         finish(list(before))
     if interrupted.is_set():
-        raise InputError("interrupted; the same command goes on from here, with all runs that are done")
+        raise InputError("interrupted; the same command goes on from here")
     return progress.failed
 
 
@@ -66,22 +66,21 @@ def collect(tasks: list[Task], orders: Orders, pool: Workers, progress: Progress
         pending[pool.executor.submit(pool.make, orders.order(task))] = task
     while pending and not interrupted.is_set():
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        for future in done:
-            take(future, pending.pop(future), progress)
-        done.clear()  # nothing holds the results any longer, so the workers drop them
+        while done:  # afterwards nothing holds the results any longer, so the workers drop them
+            take(pending, done.pop(), progress)
     if interrupted.is_set():
         for future, task in pending.items():
             if progress.running.isdisjoint(task.runs):
                 future.cancel()
         pool.stop()
         wait(pending, timeout=SECONDS_TO_STOP)
-        for future, task in pending.items():
-            if future.done() and not future.cancelled() and future.exception() is None:
-                take(future, task, progress)
+        for future in [each for each in pending if each.done() and not each.cancelled() and not each.exception()]:
+            take(pending, future, progress)
 
 
-def take(future: Future[bytes], task: Task, progress: Progress) -> None:
-    """Merges a task's result, or notes why there is none."""
+def take(pending: dict[Future[bytes], Task], future: Future[bytes], progress: Progress) -> None:
+    """Merges the result of a pending task that is done, or notes why there is none."""
+    task = pending.pop(future)
     name = f"seed {task.seed}"
     try:
         merge(future.result(), name)

@@ -11,6 +11,7 @@ class Progress:
     def __init__(self, runs: int):
         self.bar = tqdm(total=runs, desc="runs", unit="run", smoothing=0, mininterval=1)
         self.running: set[str] = set()
+        self.done: set[str] = set()
         self.failed: dict[str, str] = {}  # run or seed -> reason
         self.lock = Lock()
 
@@ -22,7 +23,8 @@ class Progress:
             self.running.discard(run)
             if event == "running":
                 self.running.add(run)
-            elif event == "done":
+            elif event == "done" and run not in self.done:
+                self.done.add(run)
                 self.bar.update()
             elif event == "failed":
                 self.failed[run] = reason

@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -94,7 +94,8 @@ def in_clones(params: Params, cluster: str, jobs: int, cores: int) -> None:
     from pipeline.cluster import make_tasks
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))  # of clones on this machine
-    failed = make_tasks(tasks_of(params), cluster, jobs, interrupted)
+    tasks = tasks_of(params)
+    failed = make_tasks(tasks, cluster, jobs, interrupted) if tasks else {}
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     if failed:
@@ -140,8 +141,19 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
         file = Path(folder) / "threads"
         write_whole(file, share().encode())
         done = [pool.submit(make, stages) for stages in targets]
+    failed = [stages[0].removeprefix("train@") for stages, future in zip(targets, done, strict=True) if failure(future)]
+    if failed and not interrupted.is_set():
+        raise InputError(f"{', '.join(failed)}: failed; `make repro` makes what failed again, and no others")
     for future in done:
         future.result()  # raises if it failed
+
+
+def failure(future: Future[None]) -> bool:
+    """Whether `dvc repro` failed, which `repro` reports by SystemExit. Raises any other exception."""
+    if isinstance(future.exception(), SystemExit):
+        return True
+    future.result()
+    return False
 
 
 def trains_on_gpu(device: str) -> bool:
