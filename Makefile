@@ -29,14 +29,18 @@ help:          ## list the targets
 
 env: $(VENV)/.requirements $(VENV)/.extension   ## build the environment: .venv, locked requirements, the extension
 
+# With CLUSTER, runs are made in clones of the last commit: by the workers of Dask's scheduler at that address, or with
+# CLUSTER=local on this machine (docs/cluster.md).
 repro: env     ## run the whole default experiment, from raw data to report/index.html (JOBS=1: one run at a time)
-	python -m pipeline.repro $(if $(JOBS),--jobs $(JOBS))
+	python -m pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(CLUSTER),--cluster $(CLUSTER))
 
 demo: env      ## train the AAE for two epochs and write its report, in about a minute; changes only build/demo
 	python -m pipeline.demo
 
-study: env     ## run the experiment with five seeds; trains only missing runs
-	dvc exp run -S 'seeds=[0,1,2,3,4]'
+SEEDS ?= 5
+study: env     ## run the experiment with five seeds; trains only missing runs (SEEDS=100 CLUSTER=tcp://host:8786)
+	$(if $(CLUSTER),python -m pipeline.repro --cluster $(CLUSTER) --seeds $(SEEDS) $(if $(JOBS),--jobs $(JOBS)),\
+		dvc exp run -S "seeds=[$$(python -c 'print(*range($(SEEDS)), sep=",")')]")
 
 trials: env    ## run the trials of docs/recipe.md as DVC experiments and write docs/trials.csv; takes an hour
 	python -m pipeline.trials

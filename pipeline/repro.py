@@ -4,6 +4,9 @@ DVC runs one stage after another. Runs do not depend on each other, and two trai
 than one after the other on both cores. So a separate `dvc repro` computes the stages of each run, as many at a time as
 there are cores; DVC's locks permit this. The floor does not depend on a run and is computed among them. A last
 `dvc repro` computes the rest.
+
+With `--cluster`, the runs are made in clones of the last commit, on other machines or on this one
+(`pipeline/cluster.py`).
 """
 
 from pipeline.extension import check_extension
@@ -14,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import TemporaryDirectory
@@ -23,8 +26,9 @@ from threading import Event, Lock
 from aae.errors import InputError
 from aae.files import alone, write_whole
 from pipeline.cli import run_stage
-from pipeline.params import load_params
-from pipeline.paths import run_name
+from pipeline.params import Params, load_params
+from pipeline.paths import PARAMS, run_name
+from pipeline.tasks import check_tree, tasks_of, with_seeds
 
 LOCK = Path(".dvc/tmp/repro.lock")  # held by a process of this program while it works
 DVC = (sys.executable, "-m", "dvc")
@@ -36,16 +40,31 @@ locks: list[int] = []  # descriptors that keep LOCK held; running `dvc` share th
 def main() -> None:
     parser = argparse.ArgumentParser(description="`dvc repro` with several runs at a time")
     parser.add_argument("--jobs", type=int, help="runs at a time (one per core; a single one on a GPU)")
-    jobs = parser.parse_args().jobs
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs: must be at least 1; found {jobs}")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="of Dask's scheduler, or `local`: clones on this machine")
+    parser.add_argument("--seeds", type=int, help="first write so many seeds into params.yaml, from 0 on")
+    arguments = parser.parse_args()
+    for name in ("jobs", "seeds"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            raise InputError(f"--{name}: must be at least 1; found {number}")
     with alone(LOCK, "another `make repro` is at work in this folder; wait until it is done") as lock:
         locks.append(lock.fileno())
-        make_all(jobs)
+        if arguments.cluster is not None:
+            check_cluster(arguments.cluster)
+        if arguments.seeds:
+            write_whole(PARAMS, with_seeds(PARAMS.read_text(), range(arguments.seeds)).encode())
+        make_all(arguments.jobs, arguments.cluster)
 
 
-def make_all(jobs: int | None) -> None:
-    """All stages, the runs `jobs` at a time."""
+def check_cluster(address: str) -> None:
+    """Raises InputError if runs cannot be made in clones; before anything changes."""
+    from pipeline.cluster import check_package
+
+    check_package(address)
+    check_tree()
+
+
+def make_all(jobs: int | None, cluster: str | None = None) -> None:
+    """All stages, the runs `jobs` at a time or on the cluster at this address."""
     check_extension()  # before DVC, which would add lines of its own
     params = load_params()
     # Ctrl-C also reaches the running processes. Trainings then write a checkpoint and one line. Nothing else starts.
@@ -57,6 +76,10 @@ def make_all(jobs: int | None) -> None:
 
         cores = available_cores()
         fitting = 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
+        if cluster is not None:
+            in_clones(params, cluster, jobs or fitting, cores)
+            repro()
+            return
         runs = [run_name(model, seed) for model in params.models for seed in params.seeds]
         targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs]
         targets += [[f"floor@{model}"] for model in params.models]
@@ -64,6 +87,19 @@ def make_all(jobs: int | None) -> None:
         if jobs > 1:
             side_by_side(targets, jobs, cores)
     repro()
+
+
+def in_clones(params: Params, cluster: str, jobs: int, cores: int) -> None:
+    """The runs that are not up to date, in clones. If some fail, lists them, and this program fails."""
+    from pipeline.cluster import make_tasks
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))  # of clones on this machine
+    tasks = tasks_of(params)
+    failed = make_tasks(tasks, cluster, jobs, interrupted) if tasks else {}
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    if failed:
+        raise InputError(f"{len(failed)} failed; `make repro CLUSTER={cluster}` makes them again, and no others")
 
 
 def repro(*arguments: str, **environment: str) -> None:
@@ -105,8 +141,19 @@ def side_by_side(targets: list[list[str]], jobs: int, cores: int) -> None:
         file = Path(folder) / "threads"
         write_whole(file, share().encode())
         done = [pool.submit(make, stages) for stages in targets]
+    failed = [stages[0].removeprefix("train@") for stages, future in zip(targets, done, strict=True) if failure(future)]
+    if failed and not interrupted.is_set():
+        raise InputError(f"{', '.join(failed)}: failed; `make repro` makes what failed again, and no others")
     for future in done:
         future.result()  # raises if it failed
+
+
+def failure(future: Future[None]) -> bool:
+    """Whether `dvc repro` failed, which `repro` reports by SystemExit. Raises any other exception."""
+    if isinstance(future.exception(), SystemExit):
+        return True
+    future.result()
+    return False
 
 
 def trains_on_gpu(device: str) -> bool:
