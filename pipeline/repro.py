@@ -67,15 +67,14 @@ def make_all(jobs: int | None, cluster: str | None = None) -> None:
     """All stages, the runs `jobs` at a time or on the cluster at this address."""
     check_extension()  # before DVC, which would add lines of its own
     params = load_params()
-    # Ctrl-C also reaches the running processes. Trainings then write a checkpoint and one line. Nothing else starts.
-    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    start_nothing_after_interrupt()
     repro("device")  # always runs; afterwards the status of the others shows whether they need to run
     if subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
         repro("prepare")
         from aae_native import available_cores
 
         cores = available_cores()
-        fitting = 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
+        fitting = runs_that_fit(params, cores)
         if cluster is not None:
             in_clones(params, cluster, jobs or fitting, cores)
             repro()
@@ -87,6 +86,11 @@ def make_all(jobs: int | None, cluster: str | None = None) -> None:
         if jobs > 1:
             side_by_side(targets, jobs, cores)
     repro()
+
+
+def start_nothing_after_interrupt() -> None:
+    """Ctrl-C also reaches the running processes. Trainings then write a checkpoint and a line. Nothing else starts."""
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
 
 
 def in_clones(params: Params, cluster: str, jobs: int, cores: int) -> None:
@@ -154,6 +158,11 @@ def failure(future: Future[None]) -> bool:
         return True
     future.result()
     return False
+
+
+def runs_that_fit(params: Params, cores: int) -> int:
+    """How many runs at a time the machine's `cores` allow; a single one on a GPU."""
+    return 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
 
 
 def trains_on_gpu(device: str) -> bool:

@@ -113,8 +113,7 @@ def test_dvc_makes_everything_once(small_repository, tmp_path):
         content[experiment].update(seeds=[0], models=content[experiment]["models"][:1])
         content[experiment]["training"].update(epochs=1, snapshot_every=1)
     yaml.dump(content, path)
-    repository.run("dvc", "repro", "paper/dvc.yaml")
+    repository.run("python", "-m", "paper.repro", "--jobs", "2")
     assert (repository.root / "paper/report/index.html").is_file()
     assert "| target |" in (repository.root / "docs/paper.md").read_text()
-    status = repository.run("dvc", "status", "paper/dvc.yaml")
-    assert status.split() == ["device:", "always", "changed"] or "up to date" in status
+    assert "Running stage 'paper" not in repository.run("dvc", "repro", "paper/dvc.yaml")
