@@ -85,7 +85,8 @@ sanitize-threads: $(VENV)/.requirements   ## test the native code's threads unde
 	AAE_SANITIZE=thread AAE_CUDA=0 python setup.py -q build_ext \
 		--build-lib build/sanitize-threads --build-temp build/sanitize-threads
 	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" OMP_NUM_THREADS=1 \
-		TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 PYTHONPATH="$(CURDIR)/build/sanitize-threads" \
+		TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:suppressions=$(CURDIR)/tests/csrc/tsan.supp \
+		PYTHONPATH="$(CURDIR)/build/sanitize-threads" \
 		pytest -x --capture=sys -o pythonpath="build/sanitize-threads ." \
 		tests/csrc/test_threads.py tests/csrc/test_concurrency.py tests/aae/test_backprop_cpu.py
 

@@ -1,5 +1,6 @@
 """Reading a folder of images: one folder per class, or images without classes."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """The contents of `folder` without names that begin with a dot, sorted as `read_class_folders` says."""
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    """The contents of `folder` without names that begin with a dot, sorted as `read_class_folders` says.
+
+    Raises InputError for a name with control characters: a terminal would obey them in any message that has the name.
+    """
+    visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in visible:
+        if re.search(r"[\x00-\x1f\x7f]", path.name):
+            raise InputError(f"{folder}: must have no names with control characters; found {path.name!r}")
     return sorted(visible, key=lambda path: (unicodedata.normalize("NFC", path.name), path.name))

@@ -417,10 +417,19 @@ def test_folders_that_are_not_as_they_should_be(tmp_path, path, reason):
 def test_class_names_that_cannot_be_told_apart_or_shown(tmp_path):
     fill(tmp_path / "same", GREY, ("\u00e9", "e\u0301"))
     assert refused(tmp_path / "same") == f"{tmp_path}/same: class name 'é' is repeated"
-    fill(tmp_path / "bell", GREY, ("a", "b\x07"))
-    assert refused(tmp_path / "bell") == rf"{tmp_path}/bell: class name 1 is 'b\x07'; needed printable text"
+    fill(tmp_path / "space", GREY, ("a", "b\u2028"))
+    assert refused(tmp_path / "space") == rf"{tmp_path}/space: class name 1 is 'b\u2028'; needed printable text"
     fill(tmp_path / "bytes", GREY, ("a", os.fsdecode(b"\xff")))
     assert refused(tmp_path / "bytes") == rf"{tmp_path}/bytes: class name 1 is '\udcff'; needed printable text"
+
+
+@pytest.mark.parametrize("path", ["b\x07/x.png", "train/\x1b[31m.txt", "train/cat/a\nb.png"])
+def test_names_that_a_terminal_would_obey(tmp_path, path):
+    fill(tmp_path / "train", GREY[:9])
+    fill(tmp_path / "test", GREY[9:])
+    picture(tmp_path / path, GREY[0], format="PNG")
+    name = next(part for part in path.split("/") if not part.isprintable())
+    assert refused(tmp_path).endswith(f": must have no names with control characters; found {name!r}")
 
 
 def test_the_number_of_folders_may_be_demanded(tmp_path):

@@ -1,4 +1,4 @@
-"""Mutated files: a reader gives a dataset or InputError, in one printable line. FUZZ=n tries n inputs per reader."""
+"""Mutated data: a reader gives a dataset or InputError, in one printable line."""
 
 import gzip
 import io
@@ -11,13 +11,15 @@ import textwrap
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from aae.errors import InputError
 from aae.readers.idx import IDX_FILES, decompressed, parse_idx
 from aae.readers.npz import read_npz
+from aae.readers.read import read_dataset
 from pipeline.params import LARGEST_FILE, load_params
+from tests.fuzz.mutations import INPUTS, count_refused, mutated
 
-INPUTS = int(os.environ.get("FUZZ", "200"))
 IMAGES = struct.pack(">HBBIII", 0, 8, 3, 2, 3, 3) + bytes(range(18))
 
 
@@ -26,22 +28,6 @@ def npz() -> bytes:
     images, labels = np.zeros((2, 3, 3), np.uint8), np.arange(2)
     np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
     return file.getvalue()
-
-
-def mutated(content: bytes, dice: random.Random) -> bytes:
-    data = bytearray(content)
-    for _ in range(dice.randint(1, 4)):
-        place = dice.randrange(len(data) + 1)
-        choice = dice.randrange(4)
-        if choice == 0:
-            data[place : place + 1] = bytes([dice.randrange(256)])
-        elif choice == 1:
-            data[place : place + 4] = dice.choice([b"\xff\xff\xff\xff", bytes(4), b"\x7f\xff\xff\xff"])
-        elif choice == 2:
-            del data[place : place + dice.randint(1, 9)]
-        else:
-            data[place:place] = dice.randbytes(dice.randint(1, 9))
-    return bytes(data)
 
 
 def read_idx(content, path):
@@ -59,15 +45,32 @@ def read_npz_of(content, path):
     ids=["idx", "idx.gz", "npz"],
 )
 def test_a_mutated_file_is_read_or_refused_in_one_line(read, content, tmp_path):
-    dice = random.Random(0)
-    messages = []
-    for _ in range(INPUTS):
-        try:
-            read(mutated(content, dice), tmp_path / "data")
-        except InputError as error:
-            messages.append(str(error))
-    assert messages
-    assert [message for message in messages if not message.isprintable()] == []
+    dice, path = random.Random(0), tmp_path / "data"
+    inputs = (mutated(content, dice) for _ in range(INPUTS))
+    assert count_refused(lambda data: read(data, path), inputs) > INPUTS / 4
+
+
+def picture(suffix: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(35, dtype=np.uint8).reshape(5, 7)).save(file, suffix)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["0.png", "1.png", "1.jpeg", "1.bmp", "1.webp", "1.ppm"])
+def test_a_folder_with_a_mutated_image_is_read_or_refused_in_one_line(name, tmp_path):
+    """The first image gives the size of the others. All become grey, because WebP has only colour."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for each in ("0.png", "2.png"):
+            (tmp_path / folder / each).write_bytes(picture("png"))
+    dice, path, content = random.Random(0), tmp_path / "a" / name, picture(name.partition(".")[2])
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        read_dataset(tmp_path, classes=None, test_fraction=0.5, grey=True)
+
+    read(content)
+    assert count_refused(read, (mutated(content, dice) for _ in range(INPUTS))) > INPUTS / 20
 
 
 @pytest.mark.parametrize("claimed", [(2, 3, 3), (2**31, 3, 3)])

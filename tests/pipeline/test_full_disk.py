@@ -113,10 +113,10 @@ def files(folder: Path, *without: str) -> dict[str, bytes]:
 
 
 def check_failure(status: int, output: str, reason: str) -> None:
-    """One line names the file. Progress bars end with a carriage return."""
+    """One line names the file; standard output has space. Progress bars end with a carriage return."""
     *before, line = output.splitlines()
     assert status == 1, output
-    assert line.startswith("error: "), output
+    assert line.startswith(tuple(f"error: {folder}/" for folder in ("data", "results", "scratch", "report"))), output
     assert line.endswith(f": {reason}"), output
     assert not any(each.strip() and "it/s" not in each and "0/" not in each for each in before), output
 
