@@ -45,7 +45,7 @@ def model_metrics(
 ) -> dict[str, Any]:
     """All metrics of a snapshot, nested; `seed` is the run's.
 
-    Each kind of codes that the model has (`Autoencoder.codes_kinds`) is compared with the prior (`codes`), decoded
+    Each kind of codes that the model has (`Autoencoder.codes`) is compared with the prior (`codes`), decoded
     (`reconstruction`) and used to predict the labels (`labels`), if the data has any; its suffix follows these names.
     Classifiers learn from the codes of all `train` images. The match is also measured on all training images (`train`)
     and on the `sample` of them (`train_sample`), which has the same floor as the test images.
@@ -66,8 +66,8 @@ def model_metrics(
         of_train[f"codes{suffix}"] = match_metrics(train_codes, train.target)
         of_sample[f"codes{suffix}"] = match_metrics(train_codes[sample.indices], sample.target)
     if model.discriminator is not None:
-        codes = codes_of_test[model.aggregated]
-        metrics["discriminator"] = discriminator_metrics(model, codes, test.labels, prior, seed=seed)
+        *_, aggregated = codes_of_test.values()
+        metrics["discriminator"] = discriminator_metrics(model, aggregated, test.labels, prior, seed=seed)
     return metrics | {"train": of_train, "train_sample": of_sample}
 
 

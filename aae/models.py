@@ -68,6 +68,23 @@ class CodesKind:
     gloss: str = ""
 
 
+# The codes of an encoder that returns the mean and log-variance of q(z|x), a Gaussian with diagonal covariance.
+GAUSSIAN_CODES = (
+    CodesKind("", "means", "means of q(z|x)", "one code per image, its average"),
+    CodesKind("_sampled", "samples", "samples of q(z|x)", "one code drawn for each image"),
+)
+
+
+def gaussian_codes(outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """suffix -> codes [n, code_size], for GAUSSIAN_CODES: means, and means plus standard deviations times `noise`.
+
+    `outputs` [n, 2 code_size] has the means and then the log-variances.
+    """
+    mean, log_variance = outputs.chunk(2, dim=1)
+    std = torch.exp(log_variance.double() / 2).float()  # in float32, processors differ in its last bit
+    return {"": mean, "_sampled": mean + std * noise}
+
+
 @dataclass(frozen=True)
 class LossChart:
     """A chart of training losses in the report. Models whose charts have the same title share one chart.
@@ -91,8 +108,6 @@ class Autoencoder(nn.Module, ABC):
     Settings: ClassVar[type]  # a dataclass as in aae/settings.py: the keys of a section of params.yaml
     title: ClassVar[str]  # short, for tables and legends
     long_title: ClassVar[str]  # in words, without an article
-    codes_kinds: ClassVar[Sequence[CodesKind]] = (CodesKind(""),)
-    aggregated: ClassVar[str] = ""  # the suffix of the codes whose distribution is the aggregated posterior q(z)
     loss_charts: ClassVar[Sequence[LossChart]]
     compared_with: ClassVar[str | None] = None  # the reference kind of the post's claims, if they judge this kind
 
@@ -127,8 +142,17 @@ class Autoencoder(nn.Module, ABC):
 
     # --- codes and images -----------------------------------------------------------------------------
 
+    @classmethod
+    def codes_kinds(cls, settings: Any) -> tuple[CodesKind, ...]:
+        """The kinds of codes of the model of `settings`.
+
+        The suffix of the codes that the pictures show is empty. The distribution of the last kind of codes is the
+        aggregated posterior q(z). They may be the same.
+        """
+        return (CodesKind(""),)
+
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """suffix -> codes [n, code_size], for each of `codes_kinds`, from the encoder's `outputs` [n, outputs].
+        """suffix -> codes [n, code_size], for `codes_kinds` in their order, from the encoder's `outputs` [n, outputs].
 
         `noise` [n, code_size] is standard normal, for codes that are sampled.
         """
@@ -202,19 +226,24 @@ class Recipe:
         return f"{self.kind.title} {self.name.removeprefix(f'{kind}_')}"
 
     @property
+    def codes_kinds(self) -> tuple[CodesKind, ...]:
+        """The kinds of codes that the model has."""
+        return self.kind.codes_kinds(self.settings)
+
+    @property
     def aggregated(self) -> CodesKind:
         """The codes whose distribution is the aggregated posterior q(z)."""
-        return next(kind for kind in self.kind.codes_kinds if kind.suffix == self.kind.aggregated)
+        return self.codes_kinds[-1]
 
     @property
     def pictured(self) -> CodesKind:
         """The codes that the pictures show."""
-        return next(kind for kind in self.kind.codes_kinds if kind.suffix == "")
+        return next(kind for kind in self.codes_kinds if kind.suffix == "")
 
     @property
     def other_codes(self) -> list[CodesKind]:
         """The kinds of codes other than the aggregated ones."""
-        return [kind for kind in self.kind.codes_kinds if kind.suffix != self.kind.aggregated]
+        return list(self.codes_kinds[:-1])
 
     def sizes(self, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
         """The arguments that build the model."""

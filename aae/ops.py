@@ -66,6 +66,9 @@ class Stream(IntEnum):
     SPLIT = 9
     SAMPLE = 10
     LABELLED = 11
+    RECONSTRUCTION_CODES = 12
+    DISCRIMINATOR_CODES = 13
+    GENERATOR_CODES = 14
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def kinds_of_codes(results: Results) -> list[Codes]:
 
 def codes_notes(results: Results) -> list[Codes]:
     """The kinds of codes that need an explanation: those of models with several. Each kind of model counts once."""
-    firsts = {model.recipe.kind: model.name for model in reversed(results.models)}
+    firsts = {(model.recipe.kind, model.recipe.codes_kinds): model.name for model in reversed(results.models)}
     return [each for each in kinds_of_codes(results) if each.kind.gloss and each.model.name in firsts.values()]
 
 

@@ -24,7 +24,7 @@ class RunResult:
     @property
     def suffix(self) -> str:
         """The suffix of `codes`, `reconstruction` and `labels` in the names of columns."""
-        return self.recipe.kind.aggregated
+        return self.recipe.aggregated.suffix
 
     @cached_property
     def last_third(self) -> list[Row]:

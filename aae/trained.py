@@ -57,7 +57,8 @@ class TrainedModel:
 
         `images` is a NumPy array or a tensor, uint8 or floating-point in [0, 1]. Its shape is [n, height, width,
         channels], [n, channels, height, width] (as in PyTorch's loaders), [n, pixels] or, for one channel, [n, height,
-        width]. A uint8 image gets the same bits as in training. A VAE's codes are the means of q(z|x).
+        width]. A uint8 image gets the same bits as in training. Where codes are sampled from q(z|x), as in a
+        VAE, its means are returned.
         """
         _, codes = self._outputs_and_codes(images)
         return codes.numpy()

@@ -82,8 +82,8 @@ def listed(params: Params) -> dict[str, Any]:
 def load_run(recipe: Recipe, seed: int, pictured: bool) -> Run:
     """The results that the other stages wrote for the run of `recipe` with `seed`, for pictures only if `pictured`."""
     run = run_name(recipe.name, seed)
-    charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.kind.codes_kinds for measure in CHARTED]
-    nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.kind.codes_kinds]
+    charted = [f"codes{kind.suffix}.{measure}" for kind in recipe.codes_kinds for measure in CHARTED]
+    nats = [f"reconstruction{kind.suffix}.nats" for kind in recipe.codes_kinds]
     numbers = Run(
         recipe,
         seed,

@@ -63,7 +63,7 @@ def main() -> None:
     times, claims, time_claims = {}, {}, {}
     for name, recipe in recipes.items():
         epochs = [epoch for run in runs[name] if (epoch := first_match(run, level)) is not None]
-        summary[name] = summarize_model(runs[name], recipe.kind.aggregated) | {
+        summary[name] = summarize_model(runs[name], recipe.aggregated.suffix) | {
             "flops_per_epoch": flops[name],
             "epochs_to_match": over_seeds(epochs) if len(epochs) == len(runs[name]) else None,
         }
@@ -94,7 +94,7 @@ def scores(summary: dict[str, Any]) -> dict[str, float]:
 def load_run(recipe: Recipe, seed: int) -> RunResult:
     """The measures of the run of `recipe` with `seed`."""
     run = run_name(recipe.name, seed)
-    kinds = recipe.kind.codes_kinds
+    kinds = recipe.codes_kinds
     measures = [f"codes{kind.suffix}.{measure}" for kind in kinds for measure in PLOTTED_MATCH]
     nats = [f"reconstruction{kind.suffix}.nats" for kind in kinds]
     match = read_csv(MATCH / f"{run}.csv", ["epoch", *measures])
@@ -142,7 +142,7 @@ def write_plots(runs: dict[str, list[RunResult]], floor: dict[str, dict[str, Any
         recipe, many = of_model[0].recipe, len(of_model) > MOST_LINES
         for group in [of_model] if many else [[run] for run in of_model]:
             name = recipe.name if many else run_name(recipe.name, group[0].seed)
-            for kind in recipe.kind.codes_kinds:
+            for kind in recipe.codes_kinds:
                 label = name if kind == recipe.aggregated else f"{name} {kind.name}"
                 of_match = {measure: f"codes{kind.suffix}.{measure}" for measure in PLOTTED_MATCH}
                 of_curves = {key: column.format(kind.suffix) for key, column in PLOTTED_CURVES.items()}

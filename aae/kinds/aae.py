@@ -10,14 +10,18 @@ from torch import Tensor, nn
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
-from aae.models import Autoencoder, LossChart, mlp
+from aae.models import GAUSSIAN_CODES, Autoencoder, CodesKind, LossChart, gaussian_codes, mlp
 from aae.ops import Stream, assemble_discriminator_batch, sample_prior
-from aae.priors import Prior, UniformPrior
+from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.settings import AdamSettings, Count, PriorSettings, Widths
 from aae.trainer import Trainer
 
 Labelled = Annotated[
     Literal["all"] | Count, "how many training images have a label for the discriminator, equally many of each class"
+]
+Posterior = Annotated[
+    Literal["deterministic", "gaussian"],
+    "q(z|x): the encoder returns a code, or the mean and log-variance of a Gaussian that codes are sampled from",
 ]
 
 
@@ -34,10 +38,14 @@ class AAESettings:
     discriminator: Annotated[AdamSettings, "discriminator step"]
     generator: Annotated[AdamSettings, "generator step: the encoder against the discriminator"]
     labelled: Labelled = "all"
+    posterior: Posterior = "deterministic"
 
 
 class AAE(Autoencoder):
-    """Adversarial autoencoder with a deterministic encoder.
+    """Adversarial autoencoder.
+
+    Its encoder is deterministic or, with the `posterior` "gaussian", returns the mean and log-variance of q(z|x)
+    (section 2.1). An image then has two codes, as a VAE's has: the mean and a sample.
 
     The discriminator takes codes and returns the logit of their class: 1 is `prior`, 0 is `encoded`. If it sees labels
     (section 2.3), `label_classes` one-hot columns follow each code. If only some images are labelled, the last of these
@@ -67,6 +75,7 @@ class AAE(Autoencoder):
         decoder_widths: Sequence[int],
         discriminator_widths: Sequence[int],
         label_classes: int = 0,
+        posterior: str = "deterministic",
     ):
         sizes = {
             "pixels": pixels,
@@ -76,14 +85,18 @@ class AAE(Autoencoder):
             "discriminator_widths": list(discriminator_widths),
             "label_classes": label_classes,
         }
-        super().__init__(sizes, encoder_outputs=code_size)
+        if posterior != "deterministic":  # left out otherwise, as in snapshots from before there was a choice
+            sizes["posterior"] = posterior
+        self.posterior = posterior
+        super().__init__(sizes, encoder_outputs=2 * code_size if posterior == "gaussian" else code_size)
         self.label_classes = label_classes
         self.discriminator = mlp(code_size + label_classes, *discriminator_widths, 1)
 
     @classmethod
     def sizes_of(cls, settings: AAESettings, pixels: int, code_size: int, classes: int) -> dict[str, Any]:
         sizes = super().sizes_of(settings, pixels, code_size, classes)
-        return sizes | {"label_classes": classes + (settings.labelled != "all") if settings.labels else 0}
+        label_classes = classes + (settings.labelled != "all") if settings.labels else 0
+        return sizes | {"label_classes": label_classes, "posterior": settings.posterior}
 
     @classmethod
     def prior(cls, settings: AAESettings, code_size: int, classes: int) -> Prior:
@@ -98,6 +111,13 @@ class AAE(Autoencoder):
             raise InputError(f"labels: prior {prior.kind} has no classes; allowed here: false")
         if settings.labelled != "all" and not settings.labels:
             raise InputError(f"labelled: allowed without `labels: true`: all; found {settings.labelled}")
+
+    @classmethod
+    def codes_kinds(cls, settings: Any) -> tuple[CodesKind, ...]:
+        return GAUSSIAN_CODES if settings.posterior == "gaussian" else super().codes_kinds(settings)
+
+    def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        return gaussian_codes(outputs, noise) if self.posterior == "gaussian" else super().codes(outputs, noise)
 
     @classmethod
     def divided_rows(cls, settings: Any, batch_size: int) -> dict[str, int] | None:
@@ -170,7 +190,33 @@ class AAE(Autoencoder):
         return batch_size * autoencoder_flops(encoder, decoder) + discriminator_step + generator_step
 
 
-class AAETrainer(Trainer):
+class SamplingTrainer(Trainer):
+    """What the trainers of AAEs share: codes in training, which are samples of q(z|x), and their gradient."""
+
+    model: AAE
+
+    def sample_codes(self, outputs: Tensor, step: int | Tensor, stream: Stream, offset: int | None = None) -> Tensor:
+        """Codes [n, code_size] from the encoder's `outputs` [n, outputs]; a deterministic encoder's are its outputs.
+
+        `stream` is that of the noise. The outputs are this rank's rows of a minibatch, or begin with row `offset`.
+        """
+        if self.model.posterior == "deterministic":
+            return outputs
+        n, device = len(outputs), outputs.device
+        first = self.first_row(n) if offset is None else offset
+        unit_normal = NormalPrior(self.model.code_size)
+        noise = sample_prior(unit_normal, n, seed=self.seed, step=step, stream=stream, offset=first, device=device)
+        return self.passes.sample_posterior(outputs, noise)
+
+    def outputs_gradient(self, grad_codes: Tensor, codes: Tensor, outputs: Tensor) -> Tensor:
+        """The gradient [n, outputs] in the encoder's outputs of a loss with the gradient `grad_codes` in the codes."""
+        if self.model.posterior == "deterministic":
+            return grad_codes
+        deviation = codes - outputs[:, : self.model.code_size]  # std noise, whose derivative in log std² is its half
+        return torch.cat([grad_codes, grad_codes * deviation / 2], dim=1)
+
+
+class AAETrainer(SamplingTrainer):
     """The algorithm box of the paper, section 2, with the settings of the post.
 
     An iteration consists of a reconstruction step, a discriminator step and a generator step, each on its own minibatch
@@ -233,10 +279,11 @@ class AAETrainer(Trainer):
         It minimises the mean over pixels, as in the post, and returns the sum, for comparison with the VAE.
         """
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
-        logits = self.decoder_pass.forward(self.encoder_pass.forward(images))
-        loss, grad_logits = self.cross_entropy(logits, images, images.numel())
+        outputs = self.encoder_pass.forward(images)
+        codes = self.sample_codes(outputs, step, Stream.RECONSTRUCTION_CODES)
+        loss, grad_logits = self.cross_entropy(self.decoder_pass.forward(codes), images, images.numel())
         grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
-        self.encoder_pass.backward(grad_codes)
+        self.encoder_pass.backward(self.outputs_gradient(grad_codes, codes, outputs))
         self.decoder_adam.update(step, self.decoder_pass)
         self.encoder_adam.update(step, self.encoder_pass)
         return loss * self.model.pixels
@@ -252,7 +299,11 @@ class AAETrainer(Trainer):
         self.draw(self.generator_minibatch, step, Stream.GENERATOR)
         images, indices = self.adversarial_minibatch
         sizes = len(self.discriminator_minibatch[0]), len(self.generator_minibatch[0])
-        codes = self.adversarial_encoder_pass.forward(images).split(sizes)
+        for_discriminator, self.generator_outputs = self.adversarial_encoder_pass.forward(images).split(sizes)
+        codes = (
+            self.sample_codes(for_discriminator, step, Stream.DISCRIMINATOR_CODES),
+            self.sample_codes(self.generator_outputs, step, Stream.GENERATOR_CODES),
+        )
         labels = (None, None) if self.labels is None else self.labels[indices].split(sizes)
         return (codes[0], labels[0]), (codes[1], labels[1])
 
@@ -281,7 +332,7 @@ class AAETrainer(Trainer):
         grad_codes = self.generator_pass.backward(grad_logits, grad_inputs=True)
         if labels is not None:
             grad_codes = grad_codes[:, : self.model.code_size].contiguous()
-        self.adversarial_encoder_pass.backward(grad_codes)
+        self.adversarial_encoder_pass.backward(self.outputs_gradient(grad_codes, codes, self.generator_outputs))
         self.generator_adam.update(step, self.adversarial_encoder_pass)
         return loss
 

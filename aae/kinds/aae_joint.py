@@ -12,12 +12,11 @@ from torch import Tensor
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
-from aae.kinds.aae import AAE, Labelled
+from aae.kinds.aae import AAE, Labelled, Posterior, SamplingTrainer
 from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
-from aae.trainer import Trainer
 
 PENALTY_STEP = 0.05  # in units of the code
 
@@ -41,6 +40,7 @@ class JointAAESettings:
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
     labelled: Labelled = "all"
+    posterior: Posterior = "deterministic"
 
 
 class JointAAE(AAE):
@@ -75,7 +75,7 @@ class JointAAE(AAE):
         return batch_size * (autoencoder_flops(encoder, decoder) + to_codes) + rows * training
 
 
-class JointAAETrainer(Trainer):
+class JointAAETrainer(SamplingTrainer):
     """Encoder and decoder minimise one loss, with one Adam each. The discriminator sees codes of several iterations.
 
     The loss is the reconstruction error, mean over the pixels, plus `adversarial_weight` times the cross-entropy of the
@@ -142,17 +142,20 @@ class JointAAETrainer(Trainer):
         # The first recent codes are those of the untrained encoder. Every rank has those of all shards.
         images, indices = draw_minibatch(self.images, recent, seed=self.seed, step=0, stream=Stream.DISCRIMINATOR)
         blocks = None if self.shards.count == 1 else [of_shard] * self.shards.count
-        codes = self.passes.Pass(encoder, recent, blocks).forward(images).clone()
+        outputs = self.passes.Pass(encoder, recent, blocks).forward(images).clone()
+        codes = self.sample_codes(outputs, 0, Stream.DISCRIMINATOR_CODES, offset=0)
         self.recent_codes = self.add_tensor("recent_codes", codes)
         self.recent_labels = None if labels is None else self.add_tensor("recent_labels", labels[indices])
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         images, indices = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         labels = None if self.labels is None else self.labels[indices]
-        codes = self.encoder_pass.forward(self.masked(step, images))
+        outputs = self.encoder_pass.forward(self.masked(step, images))
+        codes = self.sample_codes(outputs, step, Stream.RECONSTRUCTION_CODES)
         reconstruction, grad_codes = self.reconstruct(step, codes, images)
         generator, grad_adversarial = self.oppose(step, codes, labels)
-        self.encoder_pass.backward(grad_codes + grad_adversarial * self.adversarial_weight(step))
+        grad_codes = grad_codes + grad_adversarial * self.adversarial_weight(step)
+        self.encoder_pass.backward(self.outputs_gradient(grad_codes, codes, outputs))
         self.remember(codes, labels)
         self.decoder_adam.update(step, self.decoder_pass)
         self.encoder_adam.update(step, self.encoder_pass)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aae.flops import autoencoder_flops, layer_sizes
-from aae.models import Autoencoder, CodesKind, LossChart
+from aae.models import GAUSSIAN_CODES, Autoencoder, CodesKind, LossChart, gaussian_codes
 from aae.ops import Stream
 from aae.priors import NormalPrior
 from aae.settings import AdamSettings, NormalSettings, Widths
@@ -35,11 +35,6 @@ class VAE(Autoencoder):
     Settings = VAESettings
     title = "VAE"
     long_title = "variational autoencoder"
-    codes_kinds = (
-        CodesKind("", "means", "means of q(z|x)", "one code per image, its average"),
-        CodesKind("_sampled", "samples", "samples of q(z|x)", "one code drawn for each image"),
-    )
-    aggregated = "_sampled"
     loss_charts: ClassVar = (
         LossChart("Reconstruction in training", "nats per image", {"reconstruction": ""}),
         LossChart("Divergence of q(z|x) from the prior", "nats per image, in training", {"kl": ""}),
@@ -68,10 +63,12 @@ class VAE(Autoencoder):
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
         return mean, log_variance
 
+    @classmethod
+    def codes_kinds(cls, settings: VAESettings) -> tuple[CodesKind, ...]:
+        return GAUSSIAN_CODES
+
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        mean, log_variance = outputs.chunk(2, dim=1)
-        std = torch.exp(log_variance.double() / 2).float()  # in float32, processors differ in its last bit
-        return {"": mean, "_sampled": mean + std * noise}
+        return gaussian_codes(outputs, noise)
 
     def trainer(
         self, settings: VAESettings, images: Tensor, labels: Tensor | None, prior: NormalPrior, **training: Any

@@ -8,9 +8,11 @@ from aae.claims import MATCH_MEASURES, distances_not_comparable, match_claim, st
 from aae.models import Recipe, compared_with, find_kind
 from aae.priors import NormalPrior, UniformPrior
 from aae.summary import RunResult
+from tests.csrc.test_contract import SETTINGS
 
 RECIPES = {
-    name: Recipe(name, find_kind(name.partition("_")[0]), None) for name in ("aae", "aae_wide", "vae", "vae_narrow")
+    name: Recipe(name, find_kind(kind := name.partition("_")[0]), SETTINGS[kind])
+    for name in ("aae", "aae_wide", "vae", "vae_narrow")
 }
 FLOOR = {name: {measure: {"high": 0.02} for measure in MATCH_MEASURES} for name in RECIPES}
 SEVERAL = 5  # epochs in the last third of 15, the fewest that are judged
@@ -18,7 +20,7 @@ SEVERAL = 5  # epochs in the last third of 15, the fewest that are judged
 
 def run(model: str, *distances: float, seed: int = 0, nats: tuple = (), **others: float) -> RunResult:
     """A run with sliced Wasserstein distance 1 before the last third and `distances` in it. `others` are constant."""
-    suffix = RECIPES[model].kind.aggregated
+    suffix = RECIPES[model].aggregated.suffix
     last = 3 * len(distances)
     values = [1.0] * (last + 1 - len(distances)) + list(distances)
     match = []

@@ -108,7 +108,7 @@ def device(request, monkeypatch):
     backprop.set_products("float32", deterministic=False)
 
 
-@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae", *WAES])
+@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae", "gaussian joint aae", *WAES])
 def build(request, device):
     """A function that makes the same trainer at every call."""
 
@@ -124,7 +124,7 @@ def build(request, device):
             return wae_trainer(sizes, images, settings, request.param.removesuffix(" wae"))
         sizes["discriminator_widths"] = width
         if "joint" in request.param:
-            return joint_trainer(sizes, images, settings, labels=request.param.startswith("labelled"))
+            return joint_trainer(sizes, images, settings, request.param.split()[0])
         settings |= {"discriminator": ADAM, "generator": ADAM}
         if request.param == "aae":
             return AAETrainer(build_model("aae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
@@ -135,8 +135,12 @@ def build(request, device):
     return build
 
 
-def joint_trainer(sizes, images, training, labels):
-    """A joint trainer in which every setting that may follow a schedule follows one."""
+def joint_trainer(sizes, images, training, variant):
+    """A joint trainer in which every setting that may follow a schedule follows one.
+
+    The variant "gaussian" samples its codes from q(z|x), and sees a part of the labels.
+    """
+    labels, gaussian = variant != "joint", variant == "gaussian"
     rate = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999])
     settings = JointAAESettings(
         prior=NormalSettings(),
@@ -151,9 +155,11 @@ def joint_trainer(sizes, images, training, labels):
         gradient_penalty=Schedule(0.05, 0.0),
         recent_codes=12,
         average=0.9,
+        labelled=100 if gaussian else "all",
+        posterior="gaussian" if gaussian else "deterministic",
     )
-    prior, classes = (MixturePrior(4), {"label_classes": 4}) if labels else (NormalPrior(2), {})
-    model = build_model("aae_joint", 3, **sizes, **classes).to(images.device)
+    prior, classes = (MixturePrior(4), {"label_classes": 4 + gaussian}) if labels else (NormalPrior(2), {})
+    model = build_model("aae_joint", 3, **sizes, **classes, posterior=settings.posterior).to(images.device)
     training = {name: value for name, value in training.items() if name != "autoencoder"}
     return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), prior, **training)
 

@@ -27,12 +27,15 @@ def passes(request, monkeypatch):
     monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
 
 
-def joint_trainer(seed=SEED, recent=RECENT, labels=False, labelled="all", widths=(16,), **settings):
+def joint_trainer(
+    seed=SEED, recent=RECENT, labels=False, labelled="all", posterior="deterministic", widths=(16,), **settings
+):
     sizes = {"encoder_widths": [16], "decoder_widths": [16], "discriminator_widths": list(widths)}
     settings = {
         "prior": MixtureSettings() if labels else NormalSettings(),
         "labels": labels,
         "labelled": labelled,
+        "posterior": posterior,
         "encoder": AdamSettings(RATE, [0.9, 0.999]),
         "decoder": AdamSettings(2 * RATE, [0.9, 0.999]),
         "discriminator": AdamSettings(RATE, [0.5, 0.999]),
@@ -45,7 +48,7 @@ def joint_trainer(seed=SEED, recent=RECENT, labels=False, labelled="all", widths
         **sizes,
     } | settings
     classes = {"label_classes": 4 + (labelled != "all")} if labels else {}
-    model = build_model("aae_joint", seed, pixels=PIXELS, code_size=2, **sizes, **classes)
+    model = build_model("aae_joint", seed, pixels=PIXELS, code_size=2, **sizes, **classes, posterior=posterior)
     prior = MixturePrior(4) if labels else NormalPrior(2)
     training = {"seed": seed, "batch_size": BATCH, "steps": STEPS}
     return model.trainer(JointAAESettings(**settings), IMAGES, LABELS, prior, **training)
@@ -59,10 +62,18 @@ def weights(module):
     return [parameter.detach().clone() for parameter in module.parameters()]
 
 
-@pytest.mark.parametrize(("labels", "labelled"), [(False, "all"), (True, "all"), (True, 20)])
-def test_against_the_plain_algorithm(labels, labelled):
+@pytest.mark.parametrize(
+    ("labels", "labelled", "posterior"),
+    [
+        (False, "all", "deterministic"),
+        (True, "all", "deterministic"),
+        (True, 20, "deterministic"),
+        (False, "all", "gaussian"),
+    ],
+)
+def test_against_the_plain_algorithm(labels, labelled, posterior):
     """Autograd, two unfused Adams and lists of codes, on the contract's random numbers."""
-    trainer, plain = (joint_trainer(labels=labels, labelled=labelled) for _ in range(2))
+    trainer, plain = (joint_trainer(labels=labels, labelled=labelled, posterior=posterior) for _ in range(2))
     plain, columns = plain.model, plain.model.label_classes
     seen = LABELS if labelled == "all" else partly_hidden(LABELS, labelled, 4, SEED)
     prior = MixturePrior(4) if labels else NormalPrior(2)
@@ -75,14 +86,20 @@ def test_against_the_plain_algorithm(labels, labelled):
     def rows(codes, classes):
         return torch.cat([codes, F.one_hot(classes, columns)], dim=1) if labels else codes
 
+    def encode(images, step, stream):
+        if posterior == "deterministic":
+            return plain.encoder(images)
+        mean, log_variance = plain.encoder(images).split(2, dim=1)
+        return mean + torch.exp(log_variance / 2) * samples(NormalPrior(2), len(images), step, stream)
+
     images, indices = draw_minibatch(IMAGES, RECENT, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
-    recent = list(rows(plain.encoder(images), seen[indices]).detach())
+    recent = list(rows(encode(images, 0, Stream.DISCRIMINATOR_CODES), seen[indices]).detach())
     for step in range(STEPS):
         losses = torch.tensor(trainer.iteration(step))
 
         images, indices = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
         uniform = samples(UniformPrior(PIXELS), BATCH, step, Stream.MASK)
-        codes = plain.encoder(images * (uniform / 2 + 0.5 >= MASKED))
+        codes = encode(images * (uniform / 2 + 0.5 >= MASKED), step, Stream.RECONSTRUCTION_CODES)
         noise = NOISE * samples(NormalPrior(2), BATCH, step, Stream.NOISE)
         reconstruction = F.binary_cross_entropy(torch.sigmoid(plain.decoder(codes + noise)), images)
         generator = F.softplus(-plain.discriminator(rows(codes, seen[indices]))).mean()

@@ -118,6 +118,18 @@ def test_the_match_of_an_epoch_is_that_of_its_snapshot(name):
     assert len(epoch) == (5 if name == "aae" else 10)
 
 
+def test_an_aae_with_a_gaussian_posterior():
+    """It has the codes of a VAE, and its discriminator gets samples of q(z|x): here those of the prior."""
+    sizes = {"encoder_widths": [8], "decoder_widths": [8], "discriminator_widths": [8], "posterior": "gaussian"}
+    model = build_model("aae", 0, pixels=6, code_size=2, **sizes).requires_grad_(False)
+    for parameter in model.encoder.parameters():
+        parameter.zero_()
+    metrics = measured(model)
+    assert metrics["codes"]["sliced_wasserstein"] == pytest.approx(1)
+    assert metrics["codes_sampled"]["chi2_per_dof"] == pytest.approx(1, abs=5 * math.sqrt(2 / 399))
+    assert metrics["discriminator"]["accuracy"] == pytest.approx(0.5, abs=5 / math.sqrt(8 * N))
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_another_prior(labelled):
     sizes = {"encoder_widths": [8], "decoder_widths": [8], "discriminator_widths": [8]}

@@ -37,6 +37,7 @@ from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
 from aae.readers.idx import read_idx_folder
 from aae.snapshots import Metadata, save_snapshot
 from aae.tiling import tiled
+from tests.csrc.test_contract import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 NAMES = tuple("0123456789")
@@ -214,7 +215,7 @@ def runs(
     made = []
     for name in models:
         kind = name.partition("_")[0]
-        recipe = Recipe(name, find_kind(kind), None)
+        recipe = Recipe(name, find_kind(kind), SETTINGS[kind])
         outputs = codes if kind == "aae" else np.concatenate([codes, np.zeros_like(codes)], axis=2)
         extra = {"discriminator_widths": [2]} if kind == "aae" else {}
         model = build_model(kind, 0, **sizes, **extra)

@@ -25,13 +25,15 @@ CONTEXT.set_forkserver_preload(["tests.aae.test_ranks"])  # imported once, not b
 KINDS = sorted(SETTINGS)
 
 
-def trainer_of(name: str, shards: Shards, labels: bool | int = False, recent_codes: int = 40):
+def trainer_of(name: str, shards: Shards, labels: bool | int = False, recent_codes: int = 40, posterior=None):
     """A tiny trainer, whose images are mostly 0 like MNIST's. `labels` may be the number of labelled images."""
     settings, prior = SETTINGS[name], NormalPrior(2)
     if name == "aae_joint":
         settings = replace(settings, recent_codes=recent_codes)
     if labels:
         settings, prior = replace(settings, labels=True, labelled="all" if labels is True else labels), MixturePrior(10)
+    if posterior and name != "vae":
+        settings = replace(settings, posterior=posterior)
     recipe = Recipe(name, find_kind(name), settings)
     model = build_model(name, 0, **recipe.sizes(pixels=40, code_size=2, classes=10))
     images = (torch.arange(100 * 40) ** 2 % 509 - 353).clamp(0, 255).to(torch.uint8).reshape(100, 40)
@@ -43,7 +45,7 @@ def trained(count: int) -> dict[str, torch.Tensor | float]:
     """The state and the losses of a short training of every kind with `count` shards, on the present ranks."""
     results = {}
     for name, labels in [*((name, False) for name in KINDS), ("aae", True), ("aae_joint", True), ("aae_joint", 50)]:
-        trainer = trainer_of(name, Shards(count), labels)
+        trainer = trainer_of(name, Shards(count), labels, posterior="gaussian" if labels == 50 else "deterministic")
         losses = train_epoch(trainer, 1, STEPS)
         state = {key: tensor.clone() for key, tensor in trainer.state().items()}
         results |= {f"{name} {labels} {key}": value for key, value in (state | losses).items()}

@@ -4,6 +4,7 @@ import pytest
 
 from aae.models import Recipe, find_kind
 from aae.summary import RunResult, first_match, flatten, last_third, over_seeds, rows_of_last_third, summarize_model
+from tests.csrc.test_contract import SETTINGS
 
 
 def epochs(*numbers):
@@ -50,7 +51,7 @@ def vae(seed: int, final: float) -> RunResult:
             "train.codes_sampled.sliced_wasserstein": 7.0,
         }
     ]
-    return RunResult(Recipe("vae", find_kind("vae"), None), seed, match, curves)
+    return RunResult(Recipe("vae", find_kind("vae"), SETTINGS["vae"]), seed, match, curves)
 
 
 def test_a_model_over_two_seeds():
@@ -77,7 +78,7 @@ def test_a_match_lasts_a_tenth_of_the_training():
     """That is two of 20 epochs. The medians of neighbours count: .55, .5, .5, .4, .45, .2 from epoch 8 on."""
     values = [0.0] + [1.0] * 7 + [0.1, 0.9, 0.1, 0.7] + [0.2] * 9
     match = [{"epoch": epoch, "codes.sliced_wasserstein": value} for epoch, value in enumerate(values)]
-    run = RunResult(Recipe("aae", find_kind("aae"), None), 0, match, curves=[])
+    run = RunResult(Recipe("aae", find_kind("aae"), SETTINGS["aae"]), 0, match, curves=[])
     assert [first_match(run, level) for level in (0.5, 0.42, 0.3, 0.15)] == [9, 11, 13, None]
 
 

@@ -1,0 +1,106 @@
+"""AAEs whose encoder returns a Gaussian q(z|x), from which codes are sampled (section 2.1 of the paper)."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import aae
+from aae import backprop, backprop_cpu
+from aae.models import Recipe, build_model, find_kind
+from aae.ops import Stream, draw_minibatch, sample_prior
+from aae.priors import NormalPrior
+from aae.snapshots import Metadata, save_snapshot
+from aae.trainer import train_epoch
+from tests.csrc.test_contract import SETTINGS
+
+SEED, BATCH, PIXELS = 3, 8, 40
+IMAGES = torch.randint(0, 256, (100, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(params=[backprop_cpu, backprop], ids=["native", "torch"])
+def passes(request, monkeypatch):
+    monkeypatch.setattr("aae.trainer.passes_on", lambda device: request.param)
+
+
+def trainer_of(kind: str, posterior: str = "gaussian"):
+    recipe = Recipe(kind, find_kind(kind), replace(SETTINGS[kind], posterior=posterior))
+    model = build_model(kind, SEED, **recipe.sizes(pixels=PIXELS, code_size=2, classes=0))
+    return model.trainer(recipe.settings, IMAGES, None, NormalPrior(2), seed=SEED, batch_size=BATCH, steps=20)
+
+
+def test_against_the_plain_algorithm(passes):
+    """The loop of the post with autograd; each of the three minibatches has its own noise."""
+    trainer, plain = trainer_of("aae"), trainer_of("aae").model
+    autoencoder = torch.optim.Adam([*plain.encoder.parameters(), *plain.decoder.parameters()], lr=0.01)
+    discriminator = torch.optim.Adam(plain.discriminator.parameters(), lr=0.01)
+    generator = torch.optim.Adam(plain.encoder.parameters(), lr=0.01)
+
+    def encoded(n, step, stream, noise):
+        images, _ = draw_minibatch(IMAGES, n, seed=SEED, step=step, stream=stream)
+        mean, log_variance = plain.encoder(images).split(2, dim=1)
+        normal = sample_prior(NormalPrior(2), n, seed=SEED, step=step, stream=noise)
+        return images, mean + torch.exp(log_variance / 2) * normal
+
+    def train(optimizer, loss):
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for step in range(6):
+        losses = torch.tensor(trainer.iteration(step))
+        images, codes = encoded(BATCH, step, Stream.RECONSTRUCTION, Stream.RECONSTRUCTION_CODES)
+        loss = F.binary_cross_entropy_with_logits(plain.decoder(codes), images)
+        reconstruction = train(autoencoder, loss) * PIXELS
+        _, codes = encoded(BATCH // 2, step, Stream.DISCRIMINATOR, Stream.DISCRIMINATOR_CODES)
+        drawn = sample_prior(NormalPrior(2), BATCH // 2, seed=SEED, step=step)
+        answers = plain.discriminator(torch.cat([codes.detach(), drawn]))
+        signs = torch.cat([torch.ones(BATCH // 2, 1), -torch.ones(BATCH // 2, 1)])
+        telling = train(discriminator, F.softplus(signs * answers).mean())
+        _, codes = encoded(BATCH, step, Stream.GENERATOR, Stream.GENERATOR_CODES)
+        fooling = train(generator, F.softplus(-plain.discriminator(codes)).mean())
+        torch.testing.assert_close(losses, torch.stack([reconstruction, telling, fooling]), rtol=1e-3, atol=0)
+    # Six Adam steps of at most about 0.01, two of them on the encoder, move a weight by up to 0.12.
+    for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)
+
+
+@pytest.mark.parametrize("kind", ["aae", "aae_joint"])
+def test_a_restored_training_goes_on_with_the_same_bits(kind, passes):
+    whole, other = trainer_of(kind), trainer_of(kind)
+    train_epoch(whole, 1, 5)
+    state = {name: tensor.clone() for name, tensor in whole.state().items()}
+    losses = train_epoch(whole, 2, 5)
+    other.restore(5, state)
+    assert train_epoch(other, 2, 5) == losses
+    theirs = other.state()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in whole.state().items())
+
+
+@pytest.mark.parametrize("kind", ["aae", "aae_joint"])
+def test_a_snapshot_is_used_like_any_other(kind, tmp_path):
+    trainer = trainer_of(kind)
+    train_epoch(trainer, 1, 5)
+    save_snapshot(tmp_path, 1, trainer.published(), Metadata(NormalPrior(2), (8, 5, 1), ()))
+    model = aae.load(tmp_path)
+    images = IMAGES.numpy().reshape(100, 8, 5)
+    codes = model.encode(images)
+    outputs = trainer.encode(IMAGES / 255)
+    assert np.array_equal(codes, outputs[:, :2].numpy()), "the means, with the bits of training"
+    assert model.decode(codes).shape == model.reconstruct(images).shape == model.sample(100).shape == (100, 8, 5)
+    assert np.array_equal(model.decode(codes), model.reconstruct(images))
+
+
+@pytest.mark.parametrize(("posterior", "outputs"), [("deterministic", 2), ("gaussian", 4)])
+def test_only_a_choice_other_than_the_default_is_in_a_snapshot(posterior, outputs, tmp_path):
+    """So snapshots of deterministic encoders keep their bytes."""
+    model = trainer_of("aae", posterior).model
+    save_snapshot(tmp_path, 0, model, Metadata(NormalPrior(2), (8, 5, 1), ()))
+    sizes = json.loads((tmp_path / "config.json").read_text())["sizes"]
+    assert sizes.get("posterior", "deterministic") == posterior
+    assert ("posterior" in sizes) == (posterior == "gaussian")
+    assert model.encoder[-1].out_features == outputs
