@@ -141,7 +141,7 @@ def test_without_the_package_one_line_says_how_to_install_it(repository):
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
     with pytest.raises(InputError, match=r"--cluster: no scheduler answers at tcp://127\.0\.0\.1:1 "):  # noqa: SIM117
-        with cluster.workers("tcp://127.0.0.1:1", 1, "study", print):
+        with cluster.workers("tcp://127.0.0.1:1", 1, 1, "study", print):
             pass
 
 
