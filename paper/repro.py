@@ -10,7 +10,7 @@ from aae.files import alone
 from paper.params import EXPERIMENTS, ROOT, load_experiment
 from pipeline.cli import run_stage
 from pipeline.paths import run_name
-from pipeline.repro import LOCK, locks, repro, runs_that_fit, side_by_side, start_nothing_after_interrupt
+from pipeline.repro import LOCK, cores_and_jobs, locks, repro, side_by_side, start_nothing_after_interrupt
 
 FILE = "paper/dvc.yaml"
 STAGES = ("train", "measure")
@@ -35,16 +35,14 @@ def make_all(jobs: int | None) -> None:
     os.chdir(ROOT)
     start_nothing_after_interrupt()
     repro("device", "prepare")
-    from aae_native import available_cores
-
     targets = [
         [f"{FILE}:{stage}_{name}@{run_name(model, seed)}" for stage in STAGES]
         for name, params in experiments.items()
         for seed in params.seeds
         for model in params.models
     ]
-    cores = available_cores()
-    jobs = jobs or min(runs_that_fit(params, cores) for params in experiments.values())
+    cores, fitting = cores_and_jobs(next(iter(experiments.values())))
+    jobs = min(len(targets), jobs or fitting)
     if jobs > 1:
         side_by_side(targets, jobs, cores)
     repro(FILE)

@@ -49,11 +49,11 @@ class Order:
     arguments: tuple[str, ...]
 
 
-def make(order: Order, tell: Callable[[str], object], folder: str | None = None) -> bytes:
+def make(order: Order, tell: Callable[[str], object], folder: str | None = None, threads: int = 0) -> bytes:
     """Makes the task in a clone in `folder` (the system's temporary folder by default), and returns its result.
 
-    Calls `tell` with every line of the task, see `pipeline.make_task`. Raises InputError if this machine cannot make
-    it.
+    Stages use `threads` threads if that is not 0 and OMP_NUM_THREADS is not set. Calls `tell` with every line of the
+    task, see `pipeline.make_task`. Raises InputError if this machine cannot make it.
     """
     if order.cache and not sees(order, Path(order.cache)):
         raise InputError(
@@ -69,15 +69,15 @@ def make(order: Order, tell: Callable[[str], object], folder: str | None = None)
         (clone / ".dvc/config.local").write_text(order.config)
         if sees(order, Path(order.root) / SCRATCH):
             (clone / SCRATCH).symlink_to(Path(order.root) / SCRATCH)
-        run(order, clone, log, tell)
+        run(order, clone, log, tell, {"OMP_NUM_THREADS": str(threads)} if threads else {})
         return (clone.parent / RESULT).read_bytes()
 
 
-def run(order: Order, clone: Path, log: Path, tell: Callable[[str], object]) -> None:
+def run(order: Order, clone: Path, log: Path, tell: Callable[[str], object], defaults: dict[str, str]) -> None:
     """Runs `pipeline.make_task` in the clone; raises InputError with its last line if it gives no result."""
     command = [sys.executable, "-m", "pipeline.make_task", *order.arguments, "--results", f"../{RESULT}", "--attached"]
     # DVC would leave files of every clone in the usual folder.
-    environment = os.environ | {"DVC_SITE_CACHE_DIR": str(clone.parent / "site")}
+    environment = defaults | os.environ | {"DVC_SITE_CACHE_DIR": str(clone.parent / "site")}
     environment.pop("PYTHONPATH", None)  # the clone's modules, not this checkout's
     with (
         open(log, "w") as errors,

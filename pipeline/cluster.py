@@ -37,9 +37,10 @@ class Workers:
         self.executor, self.make, self.stop = executor, make, stop
 
 
-def make_tasks(tasks: list[Task], address: str, jobs: int, interrupted: Event) -> dict[str, str]:
+def make_tasks(tasks: list[Task], address: str, jobs: int, threads: int, interrupted: Event) -> dict[str, str]:
     """Makes the tasks and takes their results into this checkout.
 
+    On this machine, `jobs` tasks at a time have `threads` threads each.
     Returns the runs or seeds that failed, each with its reason. Raises InputError if `interrupted` is set meanwhile,
     and if the scheduler at `address` does not answer.
     """
@@ -47,7 +48,7 @@ def make_tasks(tasks: list[Task], address: str, jobs: int, interrupted: Event) -
     orders = Orders(study)
     progress = Progress(sum(len(task.runs) for task in tasks))
     try:
-        with marks(orders), workers(address, jobs, study, progress.tell) as pool:
+        with marks(orders), workers(address, jobs, threads, study, progress.tell) as pool:
             orders.push(tasks)
             collect(tasks, orders, pool, progress, interrupted)
     finally:
@@ -126,11 +127,14 @@ def remove_locks(scratch: Path) -> None:
 
 
 @contextmanager
-def workers(address: str, jobs: int, study: str, tell: Callable[[str], None]) -> Iterator[Workers]:
-    """`jobs` threads of this process if `address` is `local`, or else the workers of the scheduler at `address`."""
+def workers(address: str, jobs: int, threads: int, study: str, tell: Callable[[str], None]) -> Iterator[Workers]:
+    """`jobs` threads of this process if `address` is `local`, or else the workers of the scheduler at `address`.
+
+    On this machine, the stages of a task use `threads` threads.
+    """
     if address == LOCAL:
         with ThreadPoolExecutor(jobs) as executor:
-            yield Workers(executor, partial(clones.make, tell=tell), partial(clones.stop, study))
+            yield Workers(executor, partial(clones.make, tell=tell, threads=threads), partial(clones.stop, study))
         return
     from distributed import Client
 

@@ -33,7 +33,7 @@ from pipeline import lockfile
 from pipeline.cli import run_stage
 from pipeline.paths import DEVICE, PARAMS, SCRATCH, run_name
 from pipeline.tables import read_json
-from pipeline.tasks import DVC, PREPARE, default_remote, kept_by_git, stages_of, with_seeds
+from pipeline.tasks import DVC, PREPARE, default_remote, git, kept_by_git, stages_of, with_seeds
 
 
 def main() -> None:
@@ -45,6 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.attached:
         Thread(target=end_with_input, daemon=True).start()
+    elif changed := git("status", "--porcelain", "--untracked-files=no"):
+        raise InputError(f"{changed.split()[1]}: differs from the last commit; this program is for a fresh clone")
     check_extension()
     models = arguments.models or YAML(typ="safe").load(PARAMS.read_text())["models"]  # which stage `device` checks
     runs = [run_name(model, arguments.seed) for model in models]
@@ -53,10 +55,11 @@ def main() -> None:
     lockfile.write_entries(lockfile.cut(lockfile.read_entries(), [PREPARE, *stages]))
     with alone_with(arguments.seed) as lock:
         check_device()
-        get_inputs(stages)
+        remote = default_remote()
+        get_inputs(stages, remote)
         failed = [run for run in runs if not make(run, lock)]
         made = lockfile.cut(lockfile.read_entries(), stages)
-        if default_remote():
+        if remote:
             call("push", "--quiet", *made)
         pack(arguments.results, made)
     if failed:
@@ -90,9 +93,9 @@ def check_device() -> None:
         raise InputError(f"{DEVICE}: this machine trains on {found}, but the runs are for {wanted}")
 
 
-def get_inputs(stages: Sequence[str]) -> None:
+def get_inputs(stages: Sequence[str], remote: str) -> None:
     """Gets the data, and what the stages made before, from the cache or the remote."""
-    get = ("pull", "--quiet") if default_remote() else ("checkout", "--quiet", "--force")
+    get = ("pull", "--quiet") if remote else ("checkout", "--quiet", "--force")
     call(*get, PREPARE)
     if known := list(lockfile.cut(lockfile.read_entries(), stages)):
         subprocess.run([*DVC, *get, "--allow-missing", *known], stdout=sys.stderr)  # what is missing is made again

@@ -69,19 +69,15 @@ def make_all(jobs: int | None, cluster: str | None = None) -> None:
     params = load_params()
     start_nothing_after_interrupt()
     repro("device")  # always runs; afterwards the status of the others shows whether they need to run
-    if subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
+    if cluster is not None:
         repro("prepare")
-        from aae_native import available_cores
-
-        cores = available_cores()
-        fitting = runs_that_fit(params, cores)
-        if cluster is not None:
-            in_clones(params, cluster, jobs or fitting, cores)
-            repro()
-            return
+        in_clones(params, cluster, jobs)
+    elif subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
+        repro("prepare")
         runs = [run_name(model, seed) for model in params.models for seed in params.seeds]
         targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs]
         targets += [[f"floor@{model}"] for model in params.models]
+        cores, fitting = cores_and_jobs(params)
         jobs = min(len(targets), jobs or fitting)
         if jobs > 1:
             side_by_side(targets, jobs, cores)
@@ -93,13 +89,22 @@ def start_nothing_after_interrupt() -> None:
     signal.signal(signal.SIGINT, lambda *_: interrupted.set())
 
 
-def in_clones(params: Params, cluster: str, jobs: int, cores: int) -> None:
+def cores_and_jobs(params: Params) -> tuple[int, int]:
+    """The cores of this machine, and how many runs fit it at a time."""
+    from aae_native import available_cores
+
+    cores = available_cores()
+    return cores, 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
+
+
+def in_clones(params: Params, cluster: str, jobs: int | None) -> None:
     """The runs that are not up to date, in clones. If some fail, lists them, and this program fails."""
     from pipeline.cluster import make_tasks
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))  # of clones on this machine
+    cores, fitting = cores_and_jobs(params)
     tasks = tasks_of(params)
-    failed = make_tasks(tasks, cluster, jobs, interrupted) if tasks else {}
+    jobs = max(1, min(len(tasks), jobs or fitting))
+    failed = make_tasks(tasks, cluster, jobs, cores // jobs, interrupted) if tasks else {}
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
     if failed:
@@ -158,11 +163,6 @@ def failure(future: Future[None]) -> bool:
         return True
     future.result()
     return False
-
-
-def runs_that_fit(params: Params, cores: int) -> int:
-    """How many runs at a time the machine's `cores` allow; a single one on a GPU."""
-    return 1 if trains_on_gpu(params.device) else cores // (1 if params.threads == "auto" else params.threads)
 
 
 def trains_on_gpu(device: str) -> bool:

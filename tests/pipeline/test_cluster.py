@@ -132,6 +132,12 @@ def test_a_tree_with_changes_is_refused_before_anything_changes(repository):
     assert not (repository.root / "dvc.lock").exists()
 
 
+def test_a_task_is_not_made_in_a_checkout_with_changes(repository):
+    repository.edit("batch_size: 8 ", "batch_size: 4 ")
+    output = repository.run("python", "-m", "pipeline.make_task", "--seed", "0", "--results", "seed-0.tar", status=1)
+    assert output == "error: params.yaml: differs from the last commit; this program is for a fresh clone\n"
+
+
 def test_without_the_package_one_line_says_how_to_install_it(repository):
     code = "import sys; sys.modules['distributed'] = None; from pipeline import repro; repro.run_stage(repro.main)"
     output = repository.run("python", "-c", code, "--cluster", "tcp://127.0.0.1:1", status=1)
@@ -141,7 +147,7 @@ def test_without_the_package_one_line_says_how_to_install_it(repository):
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
     with pytest.raises(InputError, match=r"--cluster: no scheduler answers at tcp://127\.0\.0\.1:1 "):  # noqa: SIM117
-        with cluster.workers("tcp://127.0.0.1:1", 1, "study", print):
+        with cluster.workers("tcp://127.0.0.1:1", 1, 1, "study", print):
             pass
 
 

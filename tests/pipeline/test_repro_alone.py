@@ -13,7 +13,7 @@ import sys
 from pipeline import repro
 from pipeline.cli import run_stage
 
-def make_all(jobs):
+def make_all(jobs, cluster):
     print("at work", flush=True)
     input()
 
