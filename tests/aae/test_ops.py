@@ -241,6 +241,10 @@ def test_stream_numbers_are_frozen():
         "MASK": 8,
         "SPLIT": 9,
         "SAMPLE": 10,
+        "LABELLED": 11,
+        "RECONSTRUCTION_CODES": 12,
+        "DISCRIMINATOR_CODES": 13,
+        "GENERATOR_CODES": 14,
     }
 
 
