@@ -52,13 +52,21 @@ def main() -> None:
     runs = [run_name(model, arguments.seed) for model in models]
     write_whole(PARAMS, with_seeds(PARAMS.read_text(), [arguments.seed]).encode())
     stages = [stage for run in runs for stage in stages_of(run)]
-    lockfile.write_entries(lockfile.cut(lockfile.read_entries(), [PREPARE, *stages]))
+    entries = lockfile.cut(lockfile.read_entries(), [PREPARE, *stages])
+    lockfile.write_entries(entries)
     with alone_with(arguments.seed) as lock:
         check_device()
         remote = default_remote()
         get_inputs(stages, remote)
-        failed = [run for run in runs if not make(run, lock)]
-        made = lockfile.cut(lockfile.read_entries(), stages)
+        failed = []
+        for run in runs:
+            # DVC reads and writes all that is in the lock for every stage.
+            lockfile.write_entries(lockfile.cut(entries, [PREPARE, *stages_of(run)]))
+            if not make(run, lock):
+                failed.append(run)
+            entries |= lockfile.read_entries()
+        made = lockfile.cut(entries, stages)
+        lockfile.write_entries(made)
         if remote:
             call("push", "--quiet", *made)
         pack(arguments.results, made)
@@ -124,7 +132,6 @@ def make(run: str, lock: int) -> bool:
 def pack(archive: Path, entries: lockfile.Entries) -> None:
     """Writes dvc.lock and the files of the stages' outputs that Git keeps."""
     outputs = [path for stage, lines in entries.items() for path in lockfile.outputs_of(stage, lines)]
-    lockfile.write_entries(entries)
     names = [str(lockfile.LOCK), *kept_by_git(outputs)]
 
     def write(file: BinaryIO) -> None:

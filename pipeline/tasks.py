@@ -145,9 +145,10 @@ def kept_by_git(paths: Sequence[Path]) -> list[str]:
 
 
 def default_remote() -> str:
-    """The name of DVC's default remote; empty if there is none."""
-    done = subprocess.run([*DVC, "config", "core.remote"], capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """The name of DVC's default remote in this checkout; empty if there is none. `dvc config` takes half a second."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read([".dvc/config", ".dvc/config.local"])
+    return config.get("core", "remote", fallback="")
 
 
 def config_of_clones(remote: str, cache: str) -> str:
