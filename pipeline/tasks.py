@@ -158,7 +158,8 @@ def config_of_clones(remote: str, cache: str) -> str:
     settings: dict[str, dict[str, Any]]
     if remote:
         # In a relative form, an address would mean another folder in a clone. DVC lists it in full.
-        urls = dict(line.split("\t")[:2] for line in dvc_says("remote", "list").splitlines())
+        lines = [line.removesuffix("(default)").split(maxsplit=1) for line in dvc_says("remote", "list").splitlines()]
+        urls = {name: url.strip() for name, url in lines}
         settings = {f"'remote \"{remote}\"'": {"url": urls[remote]}, "core": {"remote": remote}}
     else:
         settings = {"cache": {"dir": cache}}
