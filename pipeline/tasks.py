@@ -157,10 +157,11 @@ def config_of_clones(remote: str, cache: str) -> str:
     config.read(".dvc/config.local")
     settings: dict[str, dict[str, Any]]
     if remote:
-        # In a relative form, an address would mean another folder in a clone. DVC lists it in full.
-        lines = [line.removesuffix("(default)").split(maxsplit=1) for line in dvc_says("remote", "list").splitlines()]
-        urls = {name: url.strip() for name, url in lines}
-        settings = {f"'remote \"{remote}\"'": {"url": urls[remote]}, "core": {"remote": remote}}
+        from dvc.config import Config
+
+        # In a relative form, an address would mean another folder in a clone. DVC reads it in full.
+        url = Config(".dvc")["remote"][remote]["url"]
+        settings = {f"'remote \"{remote}\"'": {"url": url}, "core": {"remote": remote}}
     else:
         settings = {"cache": {"dir": cache}}
     for section, values in settings.items():

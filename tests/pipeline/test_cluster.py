@@ -175,6 +175,7 @@ def undisturbed(stubs, tmp_path_factory) -> dict[str, bytes]:
     return results(repository)
 
 
+@pytest.mark.slow
 def test_two_workers_make_what_dvc_makes_and_a_failure_leaves_the_others(repository, undisturbed, tmp_path):
     """With a shared cache."""
     scratch = repository.root / "scratch"
@@ -234,6 +235,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_training_goes_on(repository
     assert len([first for first in began if first > 0]) == 1
 
 
+@pytest.mark.slow
 def test_control_c_stops_cleanly_and_the_next_run_goes_on(repository, undisturbed):
     scratch = repository.root / "scratch"
     scratch.mkdir()

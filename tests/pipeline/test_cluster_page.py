@@ -30,6 +30,7 @@ def repository(small_repository, tmp_path) -> Repository:
     return repository
 
 
+@pytest.mark.slow
 def test_workers_over_ssh(repository):
     scheduler, workers, study = BLOCKS["Dask on machines that you reach by ssh"]
     with socket.socket() as free:
@@ -50,6 +51,7 @@ def test_workers_over_ssh(repository):
     assert (repository.root / "results/metrics/vae-1.json").exists()
 
 
+@pytest.mark.slow
 def test_a_job_array_of_slurm(repository):
     before, job, after = BLOCKS["Slurm"]
     repository.edit("seeds: [0]", "seeds: [0, 1]")
