@@ -72,7 +72,11 @@ def dask(repository: Repository, folder: Path) -> Iterator[Dask]:
         for process in reversed(started.processes):
             process.terminate()
         for process in started.processes:
-            process.communicate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # a worker may wait for long for a scheduler that has ended
+                process.kill()
+                process.wait()
 
 
 def results(repository: Repository) -> dict[str, bytes]:
