@@ -45,7 +45,7 @@ study: env     ## run the experiment with five seeds; trains only missing runs (
 trials: env    ## run the trials of docs/recipe.md as DVC experiments and write docs/trials.csv; takes an hour
 	python -m pipeline.trials
 
-paper: env     ## run the experiments of the paper (paper/) and write docs/paper.md; takes hours (JOBS=1)
+paper: env     ## run the experiments of the paper (paper/) and write paper/results.md; takes hours (JOBS=1)
 	python -m paper.repro $(if $(JOBS),--jobs $(JOBS))
 
 paper-quick: env   ## run each of them with one seed and two epochs; changes only build/paper-quick

@@ -32,7 +32,6 @@ def main() -> None:
         content[experiment]["training"].update(epochs=EPOCHS, snapshot_every=EPOCHS)
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "paper").mkdir(parents=True)
-    (FOLDER / "docs").mkdir()
     yaml.dump(base, FOLDER / PARAMS)
     yaml.dump(content, FOLDER / "paper" / PARAMS)
     root = Path.cwd()

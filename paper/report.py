@@ -1,4 +1,4 @@
-"""Stage `report`: all measures of all runs beside the figures of the paper, as `docs/paper.md` and as a page."""
+"""Stage `report`: all measures of all runs beside the figures of the paper, as `results.md` and as a page."""
 
 from pipeline.extension import check_extension
 
@@ -22,7 +22,7 @@ from pipeline.paths import FIGURES, TIMING, run_name
 from pipeline.tables import read, read_json
 
 TEMPLATES = Path(__file__).parent / "page"
-MARKDOWN = Path("../docs/paper.md")
+MARKDOWN = Path("results.md")
 PAGE = Path("report/index.html")
 
 
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a run: where it is, seen from `docs`, and its content for the page."""
+    """A picture of a run: its path, and its content for the page."""
 
     link: str
     data: str  # a data URL
@@ -121,7 +121,7 @@ def section_of(name: str, params: Params) -> Section:
 def picture_of(run: str) -> Picture:
     """The picture that stage `measure` drew of `run`."""
     path = FIGURES / f"{run}.png"
-    return Picture(f"../paper/{path}", f"data:image/png;base64,{base64.b64encode(read(path)).decode()}")
+    return Picture(path.as_posix(), f"data:image/png;base64,{base64.b64encode(read(path)).decode()}")
 
 
 def cost_of(model: str, seeds: list[int]) -> str:

@@ -7,12 +7,11 @@ import os
 
 from aae.errors import InputError
 from aae.files import alone
-from paper.params import EXPERIMENTS, ROOT, load_experiment
+from paper.params import EXPERIMENTS, load_experiment
 from pipeline.cli import run_stage
 from pipeline.paths import run_name
 from pipeline.repro import LOCK, cores_and_jobs, locks, repro, side_by_side, start_nothing_after_interrupt
 
-FILE = "paper/dvc.yaml"
 STAGES = ("train", "measure")
 
 
@@ -32,11 +31,12 @@ def make_all(jobs: int | None) -> None:
     check_extension()
     os.chdir("paper")
     experiments = {name: load_experiment(name) for name in EXPERIMENTS}
-    os.chdir(ROOT)
+    os.chdir("..")
     start_nothing_after_interrupt()
-    repro("device", "prepare")
+    repro("device", "prepare")  # from `paper`, DVC does not make the stages of another repository
+    os.chdir("paper")
     targets = [
-        [f"{FILE}:{stage}_{name}@{run_name(model, seed)}" for stage in STAGES]
+        [f"{stage}_{name}@{run_name(model, seed)}" for stage in STAGES]
         for name, params in experiments.items()
         for seed in params.seeds
         for model in params.models
@@ -45,7 +45,7 @@ def make_all(jobs: int | None) -> None:
     jobs = min(len(targets), jobs or fitting)
     if jobs > 1:
         side_by_side(targets, jobs, cores)
-    repro(FILE)
+    repro()
 
 
 if __name__ == "__main__":

@@ -273,7 +273,7 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.stage.run import cmd_run
 os.environ["PATH"] = os.path.abspath("bin") + os.pathsep + os.environ["PATH"]
 for stage in Repo().index.stages:
-    if stage.path_in_repo == "dvc.yaml" and "@" in stage.addressing:
+    if "@" in stage.addressing:
         try:
             cmd_run(stage)
         except StageCmdFailedError:

@@ -101,7 +101,7 @@ def small_repository(tmp_path_factory) -> Repository:
     ).stdout.split("\0")
     for name in files:
         source = ROOT / name
-        results = ("data/", "results/", "paper/results/", "docs/paper.md")
+        results = ("data/", "results/", "paper/results/", "paper/results.md")
         if name.startswith(results) or source.name == "dvc.lock" or not source.is_file():
             continue
         target = root / name
