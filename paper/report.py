@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from aae.files import write_together
 from aae.markdown import escaped
 from paper.cli import run_paper_stage
+from paper.controls import CONTROLS
 from paper.experiment import module_of
 from paper.measure import MEASURES
 from paper.params import EXPERIMENTS, load_experiment
@@ -104,6 +105,8 @@ def section_of(name: str, params: Params) -> Section:
         for row in module.ROWS
         for model in row.models or params.models
     ]
+    for measure, title in getattr(module, "CONTROLS", {}).items():
+        lines.append(Line(Row(measure, title), "no model", [read_json(CONTROLS, [measure])[measure]]))
     training = {
         "epochs": params.epochs,
         "images in a minibatch": params.batch_size,

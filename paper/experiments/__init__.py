@@ -3,6 +3,7 @@
 - `TITLE`: the experiment's name in tables, and `SECTION`: where the paper has it.
 - `measure(run)`: the measures of a trained run (`paper.runs.Run`), numbers by name.
 - `ROWS`: what of them the tables show, each `Row` beside the figure of the paper and of the best public reproduction.
+- `CONTROLS`: titles of the measures of samples that need no model, if the experiment has them.
 - `picture(run)`: a picture of a trained run, if the experiment has one.
 - `title_of(recipe)`: the name of a model in the tables.
 - `NOTE`: what a reader must know of the numbers.

@@ -22,6 +22,11 @@ ROWS = (
     Row("sigma", "width of the kernels", digits=4),
     Row("squared_error", "squared error of the reconstructions, summed over the pixels"),
 )
+CONTROLS = {  # measures of stage `controls`
+    "training_images": "10,000 training images in place of samples",
+    "neighbour_means": "means of the 10 nearest training images of each of these",
+    "principal_components": "their projections onto 8 principal components",
+}
 NOTE = (
     "The number says little about a model. A Parzen window in 784 dimensions rewards blur: the means of ten training "
     "images, with no model at all, reach what the paper's model reaches, and the training images themselves score 100 "

@@ -64,6 +64,8 @@ def test_the_reports_show_every_measure(folder):
                 assert f"{measures[name]:.1f}" in text
                 assert f"{measures[name]:.1f}" in page
     assert "344.1 ± 1.9" in text
+    (controls,) = json.loads((folder / "paper/results/controls.json").read_text())
+    assert f"| {controls['neighbour_means']:.1f} |" in text
     assert "missed" in text
 
 
