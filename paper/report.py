@@ -17,7 +17,7 @@ from paper.controls import CONTROLS
 from paper.experiment import module_of
 from paper.measure import MEASURES
 from paper.params import EXPERIMENTS, load_experiment
-from paper.runs import Row
+from paper.runs import Row, title_of
 from pipeline.params import Params
 from pipeline.paths import FIGURES, TIMING, run_name
 from pipeline.tables import read, read_json
@@ -94,14 +94,14 @@ def main() -> None:
 def section_of(name: str, params: Params) -> Section:
     """The numbers of experiment `name`."""
     module = module_of(name)
-    recipes = {recipe.name: recipe for recipe in params.recipes}
+    titles = {recipe.name: title_of(recipe, module.TITLES) for recipe in params.recipes}
     keys = [row.measure for row in module.ROWS]
     measures = {
         model: [read_json(MEASURES / f"{run_name(model, seed)}.json", keys) for seed in params.seeds]
         for model in params.models
     }
     lines = [
-        Line(row, module.title_of(recipes[model]), [each[row.measure] for each in measures[model]])
+        Line(row, titles[model], [each[row.measure] for each in measures[model]])
         for row in module.ROWS
         for model in row.models or params.models
     ]
@@ -112,9 +112,9 @@ def section_of(name: str, params: Params) -> Section:
         "images in a minibatch": params.batch_size,
         "dimensions of the code": params.code_size,
     }
-    cost = [(module.title_of(recipes[model]), cost_of(model, params.seeds)) for model in params.models]
+    cost = [(titles[model], cost_of(model, params.seeds)) for model in params.models]
     pictures = {
-        module.title_of(recipes[model]): picture_of(run_name(model, params.seeds[0]))
+        titles[model]: picture_of(run_name(model, params.seeds[0]))
         for model in params.models
         if hasattr(module, "picture")
     }

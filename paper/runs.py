@@ -1,6 +1,6 @@
 """What the experiments measure: a trained run with its data; and the rows of the tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,11 @@ class Run:
     def test_codes(self) -> np.ndarray:
         """The codes of the test images, float64 [n, code_size]."""
         return self.model.encode(self.data.training.test_images).astype(np.float64)
+
+
+def title_of(recipe: Recipe, titles: Mapping[str, str]) -> str:
+    """The name of a model in tables and pictures: that of an experiment's `titles`, or else the recipe's own."""
+    return titles.get(recipe.name, recipe.title)
 
 
 @dataclass(frozen=True)

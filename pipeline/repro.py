@@ -28,10 +28,9 @@ from aae.files import alone, write_whole
 from pipeline.cli import run_stage
 from pipeline.params import Params, load_params
 from pipeline.paths import PARAMS, run_name
-from pipeline.tasks import check_tree, tasks_of, with_seeds
+from pipeline.tasks import DVC, check_tree, stages_of, tasks_of, with_seeds
 
 LOCK = Path(".dvc/tmp/repro.lock")  # held by a process of this program while it works
-DVC = (sys.executable, "-m", "dvc")
 OTHERS = ("prepare", "train", "floor", "evaluate", "render", "summarize", "report")  # all stages except `device`
 interrupted = Event()
 locks: list[int] = []  # descriptors that keep LOCK held; running `dvc` share them if this process is killed
@@ -75,7 +74,7 @@ def make_all(jobs: int | None, cluster: str | None = None) -> None:
     elif subprocess.run([*DVC, "status", "--quiet", *OTHERS]).returncode:
         repro("prepare")
         runs = [run_name(model, seed) for model in params.models for seed in params.seeds]
-        targets = [[f"{stage}@{run}" for stage in ("train", "evaluate", "render")] for run in runs]
+        targets = [stages_of(run) for run in runs]
         targets += [[f"floor@{model}"] for model in params.models]
         cores, fitting = cores_and_jobs(params)
         jobs = min(len(targets), jobs or fitting)

@@ -5,6 +5,6 @@
 - `ROWS`: what of them the tables show, each `Row` beside the figure of the paper and of the best public reproduction.
 - `CONTROLS`: titles of the measures of samples that need no model, if the experiment has them.
 - `picture(run)`: a picture of a trained run, if the experiment has one.
-- `title_of(recipe)`: the name of a model in the tables.
+- `TITLES`: the names of its models in the tables, where they are not the recipes' own.
 - `NOTE`: what a reader must know of the numbers.
 """

@@ -1,11 +1,12 @@
 """The log-likelihood of test images by a Parzen window on samples (section 3 of the paper)."""
 
-from aae.models import Recipe, to_inputs
+from aae.models import to_inputs
 from aae.parzen import parzen_likelihood
 from paper.runs import Row, Run
 
 TITLE = "Log-likelihood"
 SECTION = "3"
+TITLES: dict[str, str] = {}
 SAMPLES = 10_000
 VALIDATION_IMAGES = 1_000  # the first of the held-out ones, by which the kernels' width is chosen
 
@@ -32,11 +33,6 @@ NOTE = (
     "images, with no model at all, reach what the paper's model reaches, and the training images themselves score 100 "
     "nats less. It is here because it is the number that others report."
 )
-
-
-def title_of(recipe: Recipe) -> str:
-    """The name of a model in the tables."""
-    return recipe.title
 
 
 def measure(run: Run) -> dict[str, float]:

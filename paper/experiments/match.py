@@ -7,7 +7,6 @@ evaluator, the same seeds and the same floor.
 import numpy as np
 
 from aae.distances import sliced_wasserstein
-from aae.models import Recipe
 from aae.moments import raw_kurtosis, raw_skewness
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior
@@ -33,11 +32,6 @@ NOTE = (
     "logarithm of its distance, the others the distance itself, all with weight 1 beside the squared error summed over "
     "the pixels. The joint AAE is trained on the cross-entropy of the pixels, which the squared error does not favour."
 )
-
-
-def title_of(recipe: Recipe) -> str:
-    """The name of a model in the tables."""
-    return TITLES.get(recipe.name, recipe.title)
 
 
 def measure(run: Run) -> dict[str, float]:

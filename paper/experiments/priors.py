@@ -6,9 +6,8 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from aae.figures import View, scatter
-from aae.models import Recipe
 from aae.ops import Stream, sample_prior
-from paper.runs import Row, Run
+from paper.runs import Row, Run, title_of
 
 TITLE = "Priors with one part per class, 10,000 labels"
 SECTION = "2.3"
@@ -24,11 +23,6 @@ NOTE = (
     "A code lies in the part of the prior to which most of the 15 nearest of 100,000 prior samples belong. The paper "
     "shows pictures and gives no figure."
 )
-
-
-def title_of(recipe: Recipe) -> str:
-    """The name of a model in the tables."""
-    return TITLES.get(recipe.name, recipe.title)
 
 
 def measure(run: Run) -> dict[str, float]:
@@ -60,7 +54,7 @@ def picture(run: Run) -> Image.Image:
         data.test_labels,
         view,
         class_names=data.class_names,
-        title=f"Prior: {title_of(run.recipe)}",
+        title=f"Prior: {title_of(run.recipe, TITLES)}",
         subtitle=f"codes of the {len(codes):,} test images, coloured by label",
         epoch=run.epoch,
     )
