@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 from aae.backprop_cpu import forward
+from aae.evaluation_samples import PRIOR_SAMPLE
 from aae.models import Autoencoder
 from aae.ops import Stream, sample_prior
 from aae.priors import Prior
-from aae.targets import PRIOR_SAMPLE
 
 NEIGHBOURS = 10
 

@@ -8,9 +8,10 @@ import aae_native
 import numpy as np
 
 from aae.distances import code_metrics, match_metrics
+from aae.evaluation_samples import FLOOR, TRAIN_FLOOR, evaluation_sample
 from aae.priors import Prior
 from aae.summary import flatten
-from aae.targets import FLOOR, TRAIN_FLOOR, Target, evaluation_sample
+from aae.targets import Target
 
 
 def floor_metrics(prior: Prior, target: Target, repetitions: int) -> dict[str, dict[str, float]]:

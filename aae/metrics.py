@@ -5,6 +5,7 @@ every test would reject. `aae.floor` gives the best value that each measure can 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from aae.backprop_cpu import forward
 from aae.classification import discriminator_metrics, label_metrics
 from aae.distances import code_metrics, match_metrics
 from aae.errors import InputError
+from aae.evaluation_samples import TRAIN_POSTERIOR_NOISE, posterior_noise
 from aae.models import Autoencoder
-from aae.priors import NormalPrior, Prior
+from aae.priors import Prior
 from aae.reconstruction import reconstruction_metrics
-from aae.targets import POSTERIOR_NOISE, TRAIN_POSTERIOR_NOISE, Target, evaluation_sample
+from aae.targets import Target
 
 LARGEST_CODE = 1e12  # larger codes overflow in squares and fourth powers; no working training comes near
 
@@ -52,9 +54,10 @@ def model_metrics(
     """
     noise = posterior_noise(model.code_size, len(test.images), seed)
     train_noise = posterior_noise(model.code_size, len(train.images), seed, TRAIN_POSTERIOR_NOISE)
-    outputs = forward(model.encoder, test.images, sparse_inputs=True)
+    encoder = partial(forward, model.encoder, sparse_inputs=True)
+    outputs = model.outputs(test.images, noise, encoder)
     codes_of_test = model.codes(outputs, noise)
-    codes_of_train = model.codes(forward(model.encoder, train.images, sparse_inputs=True), train_noise)
+    codes_of_train = model.codes(model.outputs(train.images, train_noise, encoder), train_noise)
     metrics, of_train, of_sample = {}, {}, {}
     for suffix, codes in codes_of_test.items():
         test_codes, train_codes = checked(codes), checked(codes_of_train[suffix])
@@ -78,11 +81,6 @@ def epoch_metrics(model: Autoencoder, outputs: np.ndarray, target: Target, *, se
     """
     codes = model.codes(torch.from_numpy(outputs), posterior_noise(model.code_size, len(outputs), seed))
     return {f"codes{suffix}": match_metrics(checked(each), target) for suffix, each in codes.items()}
-
-
-def posterior_noise(code_size: int, n: int, seed: int, purpose: int = POSTERIOR_NOISE) -> Tensor:
-    """The noise of q(z|x) for n images, float32 [n, code_size], the same for all snapshots of a run."""
-    return torch.from_numpy(evaluation_sample(NormalPrior(code_size), n, seed, purpose)).float()
 
 
 def checked(codes: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ import importlib
 import math
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import aae.kinds
 from aae.errors import InputError
+from aae.flops import layer_sizes
 from aae.priors import Prior
 
 if TYPE_CHECKING:
@@ -111,11 +112,17 @@ class Autoencoder(nn.Module, ABC):
     loss_charts: ClassVar[Sequence[LossChart]]
     compared_with: ClassVar[str | None] = None  # the reference kind of the post's claims, if they judge this kind
 
-    def __init__(self, sizes: dict[str, Any], encoder_outputs: int, decoder_inputs: int | None = None):
+    def __init__(
+        self,
+        sizes: dict[str, Any],
+        encoder_outputs: int,
+        decoder_inputs: int | None = None,
+        encoder_inputs: int | None = None,
+    ):
         super().__init__()
         self.sizes = sizes
         self.pixels, self.code_size = sizes["pixels"], sizes["code_size"]
-        self.encoder = mlp(self.pixels, *sizes["encoder_widths"], encoder_outputs)
+        self.encoder = mlp(encoder_inputs or self.pixels, *sizes["encoder_widths"], encoder_outputs)
         self.decoder = mlp(decoder_inputs or self.code_size, *sizes["decoder_widths"], self.pixels)
         self.discriminator: nn.Sequential | None = None
         self.label_classes = 0  # one-hot columns of the label that the discriminator takes after a code
@@ -151,10 +158,26 @@ class Autoencoder(nn.Module, ABC):
         """
         return (CodesKind(""),)
 
+    @property
+    def output_size(self) -> int:
+        """The number of columns of `outputs`."""
+        return layer_sizes(self.encoder)[-1]
+
+    def outputs(
+        self, images: Tensor, noise: Tensor | None = None, encoder: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The encoder's outputs [n, outputs] for `images`, float [n, pixels] in [0, 1].
+
+        `encoder` runs the encoder, by default with PyTorch's products. `noise` [n, code_size] is standard normal, for
+        an encoder that takes noise; without it, the outputs have only what the codes in the pictures need.
+        """
+        return (encoder or self.encoder)(images)
+
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """suffix -> codes [n, code_size], for `codes_kinds` in their order, from the encoder's `outputs` [n, outputs].
 
-        `noise` [n, code_size] is standard normal, for codes that are sampled.
+        `noise` [n, code_size] is standard normal, for codes that are sampled. No weight of the model takes part,
+        because training stores the outputs of every epoch, but weights only in snapshots.
         """
         return {"": outputs}
 
@@ -169,7 +192,7 @@ class Autoencoder(nn.Module, ABC):
 
     def encode(self, images: Tensor) -> Tensor:
         """The codes [n, code_size] that the pictures show, for images, float [n, pixels] in [0, 1]."""
-        return self.pictured_codes(self.encoder(images))
+        return self.pictured_codes(self.outputs(images))
 
     def pictured_codes(self, outputs: Tensor) -> Tensor:
         """The codes [n, code_size] that the pictures show, from the encoder's `outputs` [n, outputs]."""

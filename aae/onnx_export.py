@@ -49,7 +49,7 @@ class Both(Exported):
     inputs, outputs = "images", ("codes", "reconstructions")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = self.network.encoder(images.flatten(1))
+        outputs = self.network.outputs(images.flatten(1))
         codes = self.network.pictured_codes(outputs)
         return codes, self.decoded(codes, outputs)
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import ConvexHull
 
+from aae.evaluation_samples import PICTURE, evaluation_sample
 from aae.figures import grid_shape
 from aae.priors import NormalPrior, Prior
-from aae.targets import PICTURE, evaluation_sample
 
 AXES = 16  # the page shows at most so many axes of a long code
 ALL_PAIRS = 6  # up to so many axes, every pair is a plane; with more, only neighbours are paired

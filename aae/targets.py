@@ -13,13 +13,9 @@ import numpy as np
 from scipy.special import gamma, hyp1f1, ndtr
 from scipy.stats import ks_1samp, ks_2samp, norm
 
-from aae.ops import Stream, sample_prior
+from aae.evaluation_samples import DIRECTIONS, REFERENCE, TRAIN_SAMPLE, evaluation_sample
 from aae.pairs import pair_means, self_pair_means
 from aae.priors import NormalPrior, Prior, UniformPrior
-
-# Steps of the stream EVALUATION, one per purpose. `aae.floor` also uses the steps after FLOOR and TRAIN_FLOOR.
-POSTERIOR_NOISE, PRIOR_SAMPLE, DIRECTIONS, TRAIN_POSTERIOR_NOISE, REFERENCE, PICTURE, TRAIN_SAMPLE = range(7)
-FLOOR, TRAIN_FLOOR = 1_000, 1_000_000
 
 SLICE_ROWS = 10  # samples of the prior per code, for the sliced Wasserstein distance and Kolmogorov-Smirnov
 CELL_ROWS = 100  # samples of the prior per code, or per cell if there are more cells, for the cells' edges
@@ -206,8 +202,3 @@ def training_sample(images: int, n: int) -> np.ndarray:
     """
     numbers = evaluation_sample(UniformPrior(1), images, 0, TRAIN_SAMPLE)[:, 0]
     return np.sort(np.argsort(numbers, kind="stable")[:n])
-
-
-def evaluation_sample(prior: Prior, n: int, seed: int, purpose: int) -> np.ndarray:
-    """`n` samples of `prior`, float64 [n, dim], from the stream EVALUATION; `purpose` is the step."""
-    return sample_prior(prior, n, seed=seed, step=purpose, stream=Stream.EVALUATION).double().numpy()

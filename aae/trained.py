@@ -10,6 +10,7 @@ It runs on the CPU with the passes of training, so an image gets exactly the cod
 NumPy arrays. Bad input raises `aae.errors.InputError`, which is a ValueError.
 """
 
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from torch import Tensor
 
 from aae.backprop_cpu import forward
 from aae.errors import InputError
-from aae.flops import layer_sizes
 from aae.models import Autoencoder, kind_name
 from aae.ops import Stream
 from aae.ops import sample_prior as draw_samples
@@ -58,7 +58,7 @@ class TrainedModel:
         `images` is a NumPy array or a tensor, uint8 or floating-point in [0, 1]. Its shape is [n, height, width,
         channels], [n, channels, height, width] (as in PyTorch's loaders), [n, pixels] or, for one channel, [n, height,
         width]. A uint8 image gets the same bits as in training. Where codes are sampled from q(z|x), as in a
-        VAE, its means are returned.
+        VAE, its means are returned, or the codes without noise if the encoder takes noise.
         """
         _, codes = self._outputs_and_codes(images)
         return codes.numpy()
@@ -127,8 +127,8 @@ class TrainedModel:
         """The encoder's outputs [n, outputs] and the codes [n, code_size] from them."""
         inputs = self._inputs(images)
         if not len(inputs):
-            return torch.empty(0, layer_sizes(self.network.encoder)[-1]), torch.empty(0, self.code_size)
-        outputs = forward(self.network.encoder, inputs, sparse_inputs=True)
+            return torch.empty(0, self.network.output_size), torch.empty(0, self.code_size)
+        outputs = self.network.outputs(inputs, encoder=partial(forward, self.network.encoder, sparse_inputs=True))
         return outputs, self.network.pictured_codes(outputs).contiguous()
 
     def _decode(self, codes: Tensor, outputs: Tensor | None = None) -> np.ndarray:

@@ -201,12 +201,19 @@ class Trainer(ABC):
                 parameter.copy_(value)
         return model
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The published encoder's outputs [n, outputs] for `images`, float32 [n, pixels] on the training's device."""
+    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The published encoder's outputs [n, outputs], see `Autoencoder.outputs`.
+
+        `images`, float32 [n, pixels], and `noise` [n, code_size] are on the training's device.
+        """
         encoder = self.networks["encoder"]
         if "encoder" in self.averages:
             encoder = self.passes.Perceptron(self.published().encoder, sparse_inputs=sparse_pays(self.images))
-        return torch.cat([self.passes.Pass(encoder, len(part)).forward(part) for part in images.split(1000)])
+
+        def run(inputs: Tensor) -> Tensor:
+            return torch.cat([self.passes.Pass(encoder, len(part)).forward(part) for part in inputs.split(1000)])
+
+        return self.model.outputs(images, noise, run)
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that training changes, by name. They are not copies."""

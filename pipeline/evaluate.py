@@ -69,7 +69,7 @@ def match_of_epochs(run: str, model: Autoencoder, target: Target, seed: int, poo
     """One row per epoch: the match of the codes in `results/codes`. `model` may be any snapshot of the run."""
     path = CODES / f"{run}.npy"
     outputs = read_codes(path)
-    needed = (target.n, model.encoder[-1].out_features)
+    needed = (target.n, model.output_size)
     if outputs.ndim != 3 or outputs.shape[1:] != needed:
         found = f"found an array of shape {list(outputs.shape)}"
         raise Damaged(path, f"{found}, needed [epochs + 1, {needed[0]}, {needed[1]}]")

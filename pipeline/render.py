@@ -2,6 +2,8 @@
 
 from pipeline.extension import check_extension
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -9,12 +11,12 @@ from aae.backprop_cpu import forward
 from aae.checksums import write_sums
 from aae.data import load_dataset
 from aae.errors import InputError
+from aae.evaluation_samples import PICTURE
 from aae.figures import View, animation, grid_shape, manifold, manifold_codes, manifold_reach, save_picture, scatter
 from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior, Prior
 from aae.snapshots import listed_snapshots, load_snapshot
-from aae.targets import PICTURE
 from pipeline.cli import run_arguments, run_stage
 from pipeline.params import load_params
 from pipeline.paths import DATA, FIGURES, FIGURES_SUMS, SNAPSHOTS, run_name
@@ -32,7 +34,8 @@ def main() -> None:
     models = {epoch: load_snapshot(path) for epoch, path in listed_snapshots(SNAPSHOTS / run).items()}
     images = to_inputs(test)
     codes = {
-        epoch: model.pictured_codes(forward(model.encoder, images)).double().numpy() for epoch, model in models.items()
+        epoch: model.pictured_codes(model.outputs(images, encoder=partial(forward, model.encoder))).double().numpy()
+        for epoch, model in models.items()
     }
     try:
         view = View.of(list(codes.values()), shown(prior), data.classes)

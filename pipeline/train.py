@@ -17,6 +17,7 @@ from aae.cuda_graph import GraphedIterations
 from aae.data import Dataset, load_dataset
 from aae.device import choose_device
 from aae.errors import Diverged, InputError
+from aae.evaluation_samples import posterior_noise
 from aae.files import alone
 from aae.models import Recipe, build_model, kind_name, to_inputs
 from aae.ranks import Shards
@@ -164,7 +165,8 @@ def train(
 
 def codes_of(trainer: Trainer, images: torch.Tensor) -> np.ndarray:
     """The encoder's outputs for `images`, float32 [images, outputs]."""
-    return trainer.encode(images).cpu().numpy()
+    noise = posterior_noise(trainer.model.code_size, len(images), trainer.seed).to(images.device)
+    return trainer.encode(images, noise).cpu().numpy()
 
 
 def chosen_device() -> torch.device:

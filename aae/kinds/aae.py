@@ -1,6 +1,6 @@
 """The adversarial autoencoder (Makhzani et al., arXiv 1511.05644, section 2), trained as in the post."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,16 +12,12 @@ from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.models import GAUSSIAN_CODES, Autoencoder, CodesKind, LossChart, gaussian_codes, mlp
 from aae.ops import Stream, assemble_discriminator_batch, sample_prior
-from aae.priors import NormalPrior, Prior, UniformPrior
+from aae.posteriors import UNIVERSAL_CODES, Posterior, SamplingTrainer
+from aae.priors import Prior, UniformPrior
 from aae.settings import AdamSettings, Count, PriorSettings, Widths
-from aae.trainer import Trainer
 
 Labelled = Annotated[
     Literal["all"] | Count, "how many training images have a label for the discriminator, equally many of each class"
-]
-Posterior = Annotated[
-    Literal["deterministic", "gaussian"],
-    "q(z|x): the encoder returns a code, or the mean and log-variance of a Gaussian that codes are sampled from",
 ]
 
 
@@ -44,8 +40,14 @@ class AAESettings:
 class AAE(Autoencoder):
     """Adversarial autoencoder.
 
-    Its encoder is deterministic or, with the `posterior` "gaussian", returns the mean and log-variance of q(z|x)
-    (section 2.1). An image then has two codes, as a VAE's has: the mean and a sample.
+    The `posterior` is one of the three of section 2.1 of the paper:
+
+    - "deterministic": the encoder returns a code.
+    - "gaussian": it returns the mean and log-variance of q(z|x). An image has two codes, as a VAE's has: the mean and a
+      sample.
+    - "universal", the universal approximator: the encoder takes `code_size` numbers of standard normal noise after the
+      pixels and returns a code. So q(z|x) may be any distribution that the network can make of the noise. An image has
+      two codes: that of the noise 0 and that of random noise. `outputs` has them beside each other.
 
     The discriminator takes codes and returns the logit of their class: 1 is `prior`, 0 is `encoded`. If it sees labels
     (section 2.3), `label_classes` one-hot columns follow each code. If only some images are labelled, the last of these
@@ -88,7 +90,11 @@ class AAE(Autoencoder):
         if posterior != "deterministic":  # left out otherwise, as in snapshots from before there was a choice
             sizes["posterior"] = posterior
         self.posterior = posterior
-        super().__init__(sizes, encoder_outputs=2 * code_size if posterior == "gaussian" else code_size)
+        super().__init__(
+            sizes,
+            encoder_outputs=2 * code_size if posterior == "gaussian" else code_size,
+            encoder_inputs=pixels + code_size if posterior == "universal" else pixels,
+        )
         self.label_classes = label_classes
         self.discriminator = mlp(code_size + label_classes, *discriminator_widths, 1)
 
@@ -114,9 +120,25 @@ class AAE(Autoencoder):
 
     @classmethod
     def codes_kinds(cls, settings: Any) -> tuple[CodesKind, ...]:
-        return GAUSSIAN_CODES if settings.posterior == "gaussian" else super().codes_kinds(settings)
+        sampled = {"gaussian": GAUSSIAN_CODES, "universal": UNIVERSAL_CODES}
+        return sampled.get(settings.posterior) or super().codes_kinds(settings)
+
+    @property
+    def output_size(self) -> int:
+        return 2 * self.code_size if self.posterior == "universal" else super().output_size
+
+    def outputs(
+        self, images: Tensor, noise: Tensor | None = None, encoder: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        if self.posterior != "universal":
+            return super().outputs(images, noise, encoder)
+        noises = [images.new_zeros(images.shape[0], self.code_size)] + ([] if noise is None else [noise])
+        run = encoder or self.encoder
+        return torch.cat([run(torch.cat([images, each], dim=1)) for each in noises], dim=1)
 
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        if self.posterior == "universal":
+            return {"": outputs[:, : self.code_size], "_sampled": outputs[:, self.code_size :]}
         return gaussian_codes(outputs, noise) if self.posterior == "gaussian" else super().codes(outputs, noise)
 
     @classmethod
@@ -190,32 +212,6 @@ class AAE(Autoencoder):
         return batch_size * autoencoder_flops(encoder, decoder) + discriminator_step + generator_step
 
 
-class SamplingTrainer(Trainer):
-    """What the trainers of AAEs share: codes in training, which are samples of q(z|x), and their gradient."""
-
-    model: AAE
-
-    def sample_codes(self, outputs: Tensor, step: int | Tensor, stream: Stream, offset: int | None = None) -> Tensor:
-        """Codes [n, code_size] from the encoder's `outputs` [n, outputs]; a deterministic encoder's are its outputs.
-
-        `stream` is that of the noise. The outputs are this rank's rows of a minibatch, or begin with row `offset`.
-        """
-        if self.model.posterior == "deterministic":
-            return outputs
-        n, device = len(outputs), outputs.device
-        first = self.first_row(n) if offset is None else offset
-        unit_normal = NormalPrior(self.model.code_size)
-        noise = sample_prior(unit_normal, n, seed=self.seed, step=step, stream=stream, offset=first, device=device)
-        return self.passes.sample_posterior(outputs, noise)
-
-    def outputs_gradient(self, grad_codes: Tensor, codes: Tensor, outputs: Tensor) -> Tensor:
-        """The gradient [n, outputs] in the encoder's outputs of a loss with the gradient `grad_codes` in the codes."""
-        if self.model.posterior == "deterministic":
-            return grad_codes
-        deviation = codes - outputs[:, : self.model.code_size]  # std noise, whose derivative in log std² is its half
-        return torch.cat([grad_codes, grad_codes * deviation / 2], dim=1)
-
-
 class AAETrainer(SamplingTrainer):
     """The algorithm box of the paper, section 2, with the settings of the post.
 
@@ -279,7 +275,7 @@ class AAETrainer(SamplingTrainer):
         It minimises the mean over pixels, as in the post, and returns the sum, for comparison with the VAE.
         """
         images, _ = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
-        outputs = self.encoder_pass.forward(images)
+        outputs = self.encoder_pass.forward(self.encoder_inputs(images, step, Stream.RECONSTRUCTION_CODES))
         codes = self.sample_codes(outputs, step, Stream.RECONSTRUCTION_CODES)
         loss, grad_logits = self.cross_entropy(self.decoder_pass.forward(codes), images, images.numel())
         grad_codes = self.decoder_pass.backward(grad_logits, grad_inputs=True)
@@ -299,10 +295,14 @@ class AAETrainer(SamplingTrainer):
         self.draw(self.generator_minibatch, step, Stream.GENERATOR)
         images, indices = self.adversarial_minibatch
         sizes = len(self.discriminator_minibatch[0]), len(self.generator_minibatch[0])
+        streams = Stream.DISCRIMINATOR_CODES, Stream.GENERATOR_CODES
+        if self.model.posterior == "universal":
+            parts = zip(images.split(sizes), streams, strict=True)
+            images = torch.cat([self.encoder_inputs(part, step, stream) for part, stream in parts])
         for_discriminator, self.generator_outputs = self.adversarial_encoder_pass.forward(images).split(sizes)
         codes = (
-            self.sample_codes(for_discriminator, step, Stream.DISCRIMINATOR_CODES),
-            self.sample_codes(self.generator_outputs, step, Stream.GENERATOR_CODES),
+            self.sample_codes(for_discriminator, step, streams[0]),
+            self.sample_codes(self.generator_outputs, step, streams[1]),
         )
         labels = (None, None) if self.labels is None else self.labels[indices].split(sizes)
         return (codes[0], labels[0]), (codes[1], labels[1])

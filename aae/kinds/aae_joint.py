@@ -12,8 +12,9 @@ from torch import Tensor
 
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
-from aae.kinds.aae import AAE, Labelled, Posterior, SamplingTrainer
+from aae.kinds.aae import AAE, Labelled
 from aae.ops import Stream, draw_minibatch, sample_prior
+from aae.posteriors import Posterior, SamplingTrainer
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
@@ -142,7 +143,8 @@ class JointAAETrainer(SamplingTrainer):
         # The first recent codes are those of the untrained encoder. Every rank has those of all shards.
         images, indices = draw_minibatch(self.images, recent, seed=self.seed, step=0, stream=Stream.DISCRIMINATOR)
         blocks = None if self.shards.count == 1 else [of_shard] * self.shards.count
-        outputs = self.passes.Pass(encoder, recent, blocks).forward(images).clone()
+        seen = self.encoder_inputs(images, 0, Stream.DISCRIMINATOR_CODES, offset=0)
+        outputs = self.passes.Pass(encoder, recent, blocks).forward(seen).clone()
         codes = self.sample_codes(outputs, 0, Stream.DISCRIMINATOR_CODES, offset=0)
         self.recent_codes = self.add_tensor("recent_codes", codes)
         self.recent_labels = None if labels is None else self.add_tensor("recent_labels", labels[indices])
@@ -150,7 +152,8 @@ class JointAAETrainer(SamplingTrainer):
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         images, indices = self.draw(self.minibatch, step, Stream.RECONSTRUCTION)
         labels = None if self.labels is None else self.labels[indices]
-        outputs = self.encoder_pass.forward(self.masked(step, images))
+        seen = self.encoder_inputs(self.masked(step, images), step, Stream.RECONSTRUCTION_CODES)
+        outputs = self.encoder_pass.forward(seen)
         codes = self.sample_codes(outputs, step, Stream.RECONSTRUCTION_CODES)
         reconstruction, grad_codes = self.reconstruct(step, codes, images)
         generator, grad_adversarial = self.oppose(step, codes, labels)

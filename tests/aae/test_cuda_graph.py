@@ -108,7 +108,18 @@ def device(request, monkeypatch):
     backprop.set_products("float32", deterministic=False)
 
 
-@pytest.fixture(params=["aae", "labelled aae", "vae", "joint aae", "labelled joint aae", "gaussian joint aae", *WAES])
+@pytest.fixture(
+    params=[
+        "aae",
+        "labelled aae",
+        "vae",
+        "joint aae",
+        "labelled joint aae",
+        "gaussian joint aae",
+        "universal aae",
+        *WAES,
+    ]
+)
 def build(request, device):
     """A function that makes the same trainer at every call."""
 
@@ -126,8 +137,10 @@ def build(request, device):
         if "joint" in request.param:
             return joint_trainer(sizes, images, settings, request.param.split()[0])
         settings |= {"discriminator": ADAM, "generator": ADAM}
-        if request.param == "aae":
-            return AAETrainer(build_model("aae", 3, **sizes).to(device), images, NormalPrior(2), **settings)
+        if request.param != "labelled aae":
+            posterior = "universal" if request.param == "universal aae" else "deterministic"
+            model = build_model("aae", 3, **sizes, posterior=posterior).to(device)
+            return AAETrainer(model, images, NormalPrior(2), **settings)
         settings["labels"] = (torch.arange(500) % 4).to(device)
         model = build_model("aae", 3, **sizes, label_classes=4).to(device)
         return AAETrainer(model, images, MixturePrior(4), **settings)

@@ -13,9 +13,9 @@ SIZES = {"pixels": 12, "code_size": 3, "encoder_widths": [7, 5], "decoder_widths
 
 
 def aae_iteration(model, batch, classes):
-    images = torch.rand(batch, model.pixels)
+    images = torch.rand(batch, model.encoder[0].in_features)
     labels = torch.zeros(batch, classes)
-    bce(model.decoder(model.encoder(images)), images).backward()
+    bce(model.decoder(model.encoder(images)), images[:, : model.pixels]).backward()
 
     with torch.no_grad():
         codes = model.encoder(images[: batch // 2])
@@ -50,9 +50,19 @@ ITERATIONS = {"aae": aae_iteration, "aae_joint": joint_iteration, "vae": vae_ite
 
 
 @pytest.mark.parametrize("batch", [2, 20])
-@pytest.mark.parametrize(("name", "classes"), [("aae", 0), ("aae", 4), ("aae_joint", 0), ("aae_joint", 4), ("vae", 0)])
-def test_what_pytorch_counts(name, classes, batch):
-    sizes = SIZES | ({"discriminator_widths": [6, 2], "label_classes": classes} if name != "vae" else {})
+@pytest.mark.parametrize(
+    ("name", "classes", "more"),
+    [
+        ("aae", 0, {}),
+        ("aae", 4, {}),
+        ("aae", 0, {"posterior": "universal"}),
+        ("aae_joint", 0, {}),
+        ("aae_joint", 4, {}),
+        ("vae", 0, {}),
+    ],
+)
+def test_what_pytorch_counts(name, classes, more, batch):
+    sizes = SIZES | more | ({"discriminator_widths": [6, 2], "label_classes": classes} if name != "vae" else {})
     model = build_model(name, 0, **sizes)
     with FlopCounterMode(display=False) as counter:
         ITERATIONS[name](model, batch, classes)

@@ -69,6 +69,7 @@ def weights(module):
         (True, "all", "deterministic"),
         (True, 20, "deterministic"),
         (False, "all", "gaussian"),
+        (False, "all", "universal"),
     ],
 )
 def test_against_the_plain_algorithm(labels, labelled, posterior):
@@ -89,8 +90,11 @@ def test_against_the_plain_algorithm(labels, labelled, posterior):
     def encode(images, step, stream):
         if posterior == "deterministic":
             return plain.encoder(images)
+        noise = samples(NormalPrior(2), len(images), step, stream)
+        if posterior == "universal":
+            return plain.encoder(torch.cat([images, noise], dim=1))
         mean, log_variance = plain.encoder(images).split(2, dim=1)
-        return mean + torch.exp(log_variance / 2) * samples(NormalPrior(2), len(images), step, stream)
+        return mean + torch.exp(log_variance / 2) * noise
 
     images, indices = draw_minibatch(IMAGES, RECENT, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
     recent = list(rows(encode(images, 0, Stream.DISCRIMINATOR_CODES), seen[indices]).detach())

@@ -1,6 +1,7 @@
 """The metrics of complete models: which codes are measured, and with which noise."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from aae.backprop_cpu import forward
 from aae.errors import InputError
+from aae.evaluation_samples import posterior_noise
 from aae.metrics import Sample, Split, epoch_metrics, model_metrics
 from aae.models import build_model
 from aae.priors import MixturePrior, NormalPrior
@@ -18,10 +20,10 @@ N = 10_000
 PRIOR = NormalPrior(2)
 
 
-def small_model(name):
+def small_model(name, **sizes):
     widths = {"encoder_widths": [8], "decoder_widths": [8]}
     widths |= {"discriminator_widths": [8]} if name == "aae" else {}
-    return build_model(name, 0, pixels=6, code_size=2, **widths).requires_grad_(False)
+    return build_model(name, 0, pixels=6, code_size=2, **widths, **sizes).requires_grad_(False)
 
 
 IMAGES = torch.linspace(0, 1, 6 * N).reshape(N, 6)
@@ -108,23 +110,38 @@ def test_the_sample_of_training_images_is_measured_as_they_are():
     assert measured(model)["train_sample"] == first["train_sample"] == first["train"]
 
 
-@pytest.mark.parametrize("name", ["aae", "vae"])
-def test_the_match_of_an_epoch_is_that_of_its_snapshot(name):
+@pytest.mark.parametrize(("name", "sizes"), [("aae", {}), ("aae", {"posterior": "universal"}), ("vae", {})])
+def test_the_match_of_an_epoch_is_that_of_its_snapshot(name, sizes):
     """Codes, noise and measures are the same to the last bit."""
-    model = small_model(name)
+    model = small_model(name, **sizes)
     snapshot = flatten(measured(model, seed=4))
-    epoch = flatten(epoch_metrics(model, forward(model.encoder, IMAGES).numpy(), TEST.target, seed=4))
+    noise = posterior_noise(2, len(IMAGES), seed=4)
+    outputs = model.outputs(IMAGES, noise, partial(forward, model.encoder))
+    epoch = flatten(epoch_metrics(model, outputs.numpy(), TEST.target, seed=4))
     assert epoch == {key: snapshot[key] for key in epoch}
-    assert len(epoch) == (5 if name == "aae" else 10)
+    assert len(epoch) == (10 if sizes or name == "vae" else 5)
 
 
 def test_an_aae_with_a_gaussian_posterior():
     """It has the codes of a VAE, and its discriminator gets samples of q(z|x): here those of the prior."""
-    sizes = {"encoder_widths": [8], "decoder_widths": [8], "discriminator_widths": [8], "posterior": "gaussian"}
-    model = build_model("aae", 0, pixels=6, code_size=2, **sizes).requires_grad_(False)
+    model = small_model("aae", posterior="gaussian")
     for parameter in model.encoder.parameters():
         parameter.zero_()
-    metrics = measured(model)
+    assert_samples_are_those_of_the_prior(measured(model))
+
+
+def test_an_aae_with_a_universal_approximator():
+    """Here the code is the noise: its positive part through two hidden units, its negative part through two others."""
+    model = small_model("aae", posterior="universal")
+    for parameter in model.encoder.parameters():
+        parameter.zero_()
+    for unit, (axis, sign) in enumerate([(0, 1), (0, -1), (1, 1), (1, -1)]):
+        model.encoder[0].weight[unit, 6 + axis] = model.encoder[-1].weight[axis, unit] = sign
+    assert_samples_are_those_of_the_prior(measured(model))
+
+
+def assert_samples_are_those_of_the_prior(metrics):
+    """And the codes in the pictures are all 0."""
     assert metrics["codes"]["sliced_wasserstein"] == pytest.approx(1)
     assert metrics["codes_sampled"]["chi2_per_dof"] == pytest.approx(1, abs=5 * math.sqrt(2 / 399))
     assert metrics["discriminator"]["accuracy"] == pytest.approx(0.5, abs=5 / math.sqrt(8 * N))

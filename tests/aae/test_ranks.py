@@ -44,8 +44,10 @@ def trainer_of(name: str, shards: Shards, labels: bool | int = False, recent_cod
 def trained(count: int) -> dict[str, torch.Tensor | float]:
     """The state and the losses of a short training of every kind with `count` shards, on the present ranks."""
     results = {}
-    for name, labels in [*((name, False) for name in KINDS), ("aae", True), ("aae_joint", True), ("aae_joint", 50)]:
-        trainer = trainer_of(name, Shards(count), labels, posterior="gaussian" if labels == 50 else "deterministic")
+    posteriors = {50: "gaussian", 20: "universal"}
+    all_labels = [*((name, False) for name in KINDS), ("aae", True), ("aae", 20)]
+    for name, labels in [*all_labels, ("aae_joint", True), ("aae_joint", 50), ("aae_joint", 20)]:
+        trainer = trainer_of(name, Shards(count), labels, posterior=posteriors.get(labels, "deterministic"))
         losses = train_epoch(trainer, 1, STEPS)
         state = {key: tensor.clone() for key, tensor in trainer.state().items()}
         results |= {f"{name} {labels} {key}": value for key, value in (state | losses).items()}

@@ -39,18 +39,22 @@ def test_other_priors(tmp_path, monkeypatch, prior, labels):
     assert grey.sum() > 3000 + circles.sum(), "the picture shows samples of the prior"
 
 
-def test_a_gaussian_posterior(tmp_path, monkeypatch):
-    """Its means are pictured, its samples are compared with the prior, and the page explains both."""
+@pytest.mark.parametrize(
+    ("posterior", "name", "title"),
+    [("gaussian", "means", "means of q(z|x)"), ("universal", "noiseless", "codes without noise")],
+)
+def test_a_posterior_with_samples(tmp_path, monkeypatch, posterior, name, title):
+    """Its means or codes without noise are pictured, its samples compared with the prior; the page explains both."""
     monkeypatch.chdir(tmp_path)
-    write_inputs(changes={PRIOR: "  posterior: gaussian\n  prior: normal\n  labels: false "})
+    write_inputs(changes={PRIOR: f"  posterior: {posterior}\n  prior: normal\n  labels: false "})
     run_stages(*ALL)
     summary, metrics = load("results/summary.json"), load("results/metrics/aae-0.json")
     assert np.load("results/codes/aae-0.npy").shape[2] == 4
     assert summary["aae"]["final"]["mmd2"] == {"mean": metrics["codes_sampled"]["mmd2"]}
-    assert summary["aae_means"]["final"]["mmd2"] == {"mean": metrics["codes"]["mmd2"]}
+    assert summary[f"aae_{name}"]["final"]["mmd2"] == {"mean": metrics["codes"]["mmd2"]}
     page = Path("report/index.html").read_text()
-    for codes in ("means", "samples"):
-        assert f"AAE, {codes} of q(z|x)</em>: one code" in page
+    for codes in (title, "samples of q(z|x)"):
+        assert f"AAE, {codes}</em>: one code" in page
 
 
 def test_one_dimension_and_the_uniform_prior(tmp_path, monkeypatch):

@@ -4,14 +4,17 @@ import csv
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from aae.backprop_cpu import forward
 from aae.checksums import LIST, beside, write_sums
 from aae.data import Dataset, save_dataset
+from aae.evaluation_samples import posterior_noise
 from aae.models import build_model, kind_name, to_inputs
 from aae.snapshots import Metadata, save_snapshot
 from pipeline import evaluate, floor, render, report, summarize, train
@@ -80,8 +83,11 @@ def write_inputs(
         for epoch in EPOCHS:
             save_snapshot(Path(f"results/snapshots/{run}"), epoch, models[epoch], metadata)
         Path("results/codes").mkdir(exist_ok=True)
-        codes = [forward(model.requires_grad_(False).encoder, to_inputs(images[20:])).numpy() for model in models]
-        np.save(f"results/codes/{run}.npy", np.stack(codes))
+        test, noise = to_inputs(images[20:]), posterior_noise(code_size, 40, seed)
+        outputs = [
+            model.outputs(test, noise, partial(forward, model.requires_grad_(False).encoder)) for model in models
+        ]
+        np.save(f"results/codes/{run}.npy", torch.stack(outputs).numpy())
         list_sums(run)
         Path("results/timing").mkdir(exist_ok=True)
         seconds = 2.0 if recipe.name == "vae" else 3.0 + seed
