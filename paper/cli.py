@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aae.errors import InputError
 from aae.models import Recipe
-from paper.params import EXPERIMENTS, ROOT, load_experiment
+from paper.params import ROOT, load_experiment
 from pipeline.cli import chosen_recipe, run_stage
 from pipeline.params import Params
 
@@ -20,7 +20,7 @@ def run_paper_stage(main: Callable[[], None]) -> None:
 def run_arguments() -> tuple[str, Params, Recipe, int]:
     """Experiment, its parameters, recipe and seed, from `--experiment likelihood --model likelihood --seed 0`."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--experiment", required=True, choices=EXPERIMENTS)
+    parser.add_argument("--experiment", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()

@@ -1,11 +1,13 @@
-"""Finds the module of an experiment by its name."""
+"""The experiments, and their modules by name. Trainings do not read this list, so a new experiment repeats none."""
 
 import importlib
 from types import ModuleType
 
 import paper.experiments
 
+EXPERIMENTS = ("likelihood", "match", "encoders", "encoders_2d", "priors")  # in the order of the report
+
 
 def module_of(experiment: str) -> ModuleType:
-    """The module of `experiment`, one of `paper.params.EXPERIMENTS`."""
+    """The module of `experiment`, one of EXPERIMENTS."""
     return importlib.import_module(f"{paper.experiments.__name__}.{experiment}")

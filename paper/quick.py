@@ -14,7 +14,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from paper import controls, measure, report, train
-from paper.params import EXPERIMENTS, PARAMS, load_experiment
+from paper.experiment import EXPERIMENTS
+from paper.params import PARAMS, load_experiment
 from pipeline import device, prepare
 from pipeline.cli import run_stage
 

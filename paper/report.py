@@ -14,9 +14,9 @@ from aae.files import write_together
 from aae.markdown import escaped
 from paper.cli import run_paper_stage
 from paper.controls import CONTROLS
-from paper.experiment import module_of
+from paper.experiment import EXPERIMENTS, module_of
 from paper.measure import MEASURES
-from paper.params import EXPERIMENTS, load_experiment
+from paper.params import load_experiment
 from paper.runs import Row, title_of
 from pipeline.params import Params
 from pipeline.paths import FIGURES, TIMING, run_name
@@ -103,7 +103,8 @@ def section_of(name: str, params: Params) -> Section:
     lines = [
         Line(row, titles[model], [each[row.measure] for each in measures[model]])
         for row in module.ROWS
-        for model in row.models or params.models
+        for model in params.models
+        if not row.models or model in row.models
     ]
     for measure, title in getattr(module, "CONTROLS", {}).items():
         lines.append(Line(Row(measure, title), "no model", [read_json(CONTROLS, [measure])[measure]]))

@@ -7,7 +7,8 @@ import os
 
 from aae.errors import InputError
 from aae.files import alone
-from paper.params import EXPERIMENTS, load_experiment
+from paper.experiment import EXPERIMENTS
+from paper.params import load_experiment
 from pipeline.cli import run_stage
 from pipeline.paths import run_name
 from pipeline.repro import LOCK, cores_and_jobs, locks, repro, side_by_side, start_nothing_after_interrupt

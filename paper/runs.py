@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from aae.backprop_cpu import forward
 from aae.models import Recipe, to_inputs
 from aae.ops import Stream, sample_prior
+from aae.priors import NormalPrior
 from aae.trained import TrainedModel
 from paper.data import PaperData
 
@@ -43,11 +46,26 @@ class Run:
             )
             yield torch.from_numpy(self.model.inverse_transform(codes))
 
-    def squared_error(self) -> float:
-        """The squared error of the reconstructed test images, summed over the pixels, mean over the images."""
+    def squared_error(self, codes: Tensor | None = None) -> float:
+        """The squared error of the reconstructed test images, summed over the pixels, mean over the images.
+
+        They are decoded from `codes`, or else from those that the pictures show.
+        """
         images = self.test_images
-        reconstructed = torch.from_numpy(self.model.reconstruct(images.numpy()).reshape(images.shape))
+        found = self.model.reconstruct(images.numpy()) if codes is None else self.model.decode(codes)
+        reconstructed = torch.from_numpy(found.reshape(images.shape))
         return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
+
+    def sampled_codes(self, images: Tensor, draw: int = 0) -> Tensor:
+        """A sample of q(z|x) for each of `images` [n, pixels], float32 [n, code_size]; a deterministic encoder has one.
+
+        `draw` numbers independent samples.
+        """
+        network, unit_normal = self.model.network, NormalPrior(self.model.code_size)
+        noise = sample_prior(unit_normal, len(images), seed=self.seed, step=1 + draw, stream=Stream.SAMPLE)
+        outputs = network.outputs(images, noise, partial(forward, network.encoder, sparse_inputs=True))
+        *_, codes = network.codes(outputs, noise).values()
+        return codes
 
     def test_codes(self) -> np.ndarray:
         """The codes of the test images, float64 [n, code_size]."""

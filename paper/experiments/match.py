@@ -35,10 +35,15 @@ NOTE = (
 
 
 def measure(run: Run) -> dict[str, float]:
-    """The match of the test images' codes with the prior, in units of its standard deviation, and its floor."""
+    """The match of the test images' codes with the prior, and its floor."""
+    return match_and_floor(run, run.test_codes()) | {"squared_error": run.squared_error()}
+
+
+def match_and_floor(run: Run, codes: np.ndarray) -> dict[str, float]:
+    """The match of `codes`, float64 [n, code_size], with the prior, in units of its deviation, and its floor."""
     prior = run.model.prior
     assert isinstance(prior, NormalPrior)
-    codes = run.test_codes() / prior.std
+    codes = codes / prior.std
     n, d = codes.shape
     unit = NormalPrior(d)
     samples = sample_prior(unit, n, seed=run.seed, step=0, stream=Stream.EVALUATION).double().numpy()
@@ -51,4 +56,4 @@ def measure(run: Run) -> dict[str, float]:
             f"sliced_wasserstein{suffix}": sliced_wasserstein(points, target)[0],
         }
 
-    return match(codes, "") | match(samples, "_floor") | {"squared_error": run.squared_error()}
+    return match(codes, "") | match(samples, "_floor")

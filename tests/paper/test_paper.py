@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from paper import quick
-from paper.params import EXPERIMENTS, load_experiment
+from paper.experiment import EXPERIMENTS
+from paper.params import load_experiment
 from pipeline.cli import run_stage
 from tests.pipeline.conftest import write_idx_files
 from tests.pipeline.test_dvc_yaml import closure
@@ -99,10 +100,18 @@ def test_a_mistake_is_named_in_one_line(old, new, message, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_dependencies_are_the_import_closure(stage):
-    """Except for results, which are other stages' outputs."""
+    """Except for results, which are other stages' outputs. A training depends only on the kinds of its experiment."""
     listed = {os.path.normpath(f"paper/{dep}") for dep in STAGES[stage]["deps"]}
     listed = {dep for dep in listed if not dep.startswith(("data/", "results/", "paper/results/"))}
-    assert listed == closure(ROOT / f"paper/{stage.partition('_')[0]}.py")
+    module, _, experiment = stage.partition("_")
+    kinds = {section["kind"] for section in of_models(experiment)} if module == "train" else None
+    assert listed == closure(ROOT / f"paper/{module}.py", kinds)
+
+
+def of_models(experiment: str) -> list[dict]:
+    """The sections of the experiment's models in the committed parameters."""
+    section = YAML(typ="safe").load(ROOT / "paper/params.yaml")[experiment]
+    return [section[model] for model in section["models"]]
 
 
 def test_dvc_makes_everything_once(small_repository, tmp_path):

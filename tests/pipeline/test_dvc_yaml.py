@@ -1,6 +1,7 @@
 """dvc.yaml lists exactly the modules that each stage imports and the parameters that it reads."""
 
 import ast
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,21 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
-def closure(path: Path) -> set[str]:
+def closure(path: Path, kinds: Collection[str] | None = None) -> set[str]:
     """Everything that `path` depends on, including itself: modules, the kinds of models, templates, the extension's
-    sources, and the locked versions of the libraries that compute results."""
+    sources, and the locked versions of the libraries that compute results.
+
+    The kinds are a folder, or the modules of those `kinds` that it uses.
+    """
     found, seen, waiting = set(), set(), [path]
+    folders = [ROOT / "paper/experiments", *([ROOT / "aae/kinds"] if kinds is None else [])]
     while waiting:
         path = waiting.pop()
         if path in seen:
             continue
         seen.add(path)
         # Kinds and experiments are imported dynamically by name, so all of them count.
-        found.add(path.parent if path.parent in (ROOT / "aae/kinds", ROOT / "paper/experiments") else path)
+        found.add(path.parent if path.parent in folders else path)
         if path in (ROOT / "aae/report.py", ROOT / "paper/report.py"):
             found.add(path.parent / "page")
         for name in imported_names(path):
@@ -48,7 +53,8 @@ def closure(path: Path) -> set[str]:
             if name.split(".")[0] in LOCKED:
                 found.add(ROOT / "requirements.txt")
             if name in ("aae.kinds", "paper.experiments"):
-                waiting += (ROOT / name.replace(".", "/")).glob("*.py")
+                modules = (ROOT / name.replace(".", "/")).glob("*.py")
+                waiting += [each for each in modules if name != "aae.kinds" or kinds is None or each.stem in kinds]
             module = (ROOT / name.replace(".", "/")).with_suffix(".py")
             if name.split(".")[0] in ("aae", "pipeline", "paper") and module.is_file():
                 waiting.append(module)
