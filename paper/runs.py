@@ -44,9 +44,13 @@ class Run:
             yield torch.from_numpy(self.model.inverse_transform(codes))
 
     def squared_error(self) -> float:
-        """The squared error of the reconstructed test images, summed over the pixels, mean over the images."""
+        """The squared error of the reconstructed test images, summed over the pixels, mean over the images.
+
+        A decoder that takes labels gets those of the images.
+        """
         images = self.test_images
-        reconstructed = torch.from_numpy(self.model.reconstruct(images.numpy()).reshape(images.shape))
+        labels = self.data.training.test_labels if self.model.network.decoder_classes else None
+        reconstructed = torch.from_numpy(self.model.reconstruct(images.numpy(), labels).reshape(images.shape))
         return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
 
     def test_codes(self) -> np.ndarray:

@@ -56,7 +56,7 @@ class AAE(Autoencoder):
     discriminator: nn.Sequential
     title = "AAE"
     long_title = "adversarial autoencoder"
-    compared_with = "vae"
+    compared_with: ClassVar[str | None] = "vae"
     loss_charts: ClassVar = (
         LossChart("Reconstruction in training", "nats per image", {"reconstruction": ""}),
         LossChart(
@@ -76,6 +76,7 @@ class AAE(Autoencoder):
         discriminator_widths: Sequence[int],
         label_classes: int = 0,
         posterior: str = "deterministic",
+        decoder_inputs: int | None = None,
     ):
         sizes = {
             "pixels": pixels,
@@ -88,7 +89,8 @@ class AAE(Autoencoder):
         if posterior != "deterministic":  # left out otherwise, as in snapshots from before there was a choice
             sizes["posterior"] = posterior
         self.posterior = posterior
-        super().__init__(sizes, encoder_outputs=2 * code_size if posterior == "gaussian" else code_size)
+        encoder_outputs = 2 * code_size if posterior == "gaussian" else code_size
+        super().__init__(sizes, encoder_outputs, decoder_inputs)
         self.label_classes = label_classes
         self.discriminator = mlp(code_size + label_classes, *discriminator_widths, 1)
 
