@@ -67,7 +67,7 @@ def probes(run: Run, codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     network = MLPClassifier(PROBE_WIDTHS, random_state=0)
     epochs = []
     for _ in range(PROBE_EPOCHS):
-        network.partial_fit(train, train_labels, np.arange(data.training.classes))
+        network.partial_fit(train, train_labels, classes=np.arange(data.training.classes))
         epochs.append((network.score(held_out, held_out_labels), network.score(codes, labels)))
     found = {"linear": 100 * float(linear.score(codes, labels)), "network": 100 * float(max(epochs)[1])}
     return {"probe_accuracy": max(found.values())} | {f"{name}_accuracy": value for name, value in found.items()}
