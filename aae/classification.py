@@ -46,14 +46,16 @@ def discriminator_metrics(
     - `loss`: the discriminator's cross-entropy in nats, mean over codes and samples; ln 2 if it is undecided.
     - `generator_loss`: the cross-entropy of the codes with the target `prior`, which the encoder minimises.
 
-    A discriminator that sees labels gets the codes' `labels` [n], and samples of the same classes.
+    A discriminator that sees labels gets the codes' `labels` [n] with codes and samples. If the prior has classes, the
+    samples are of these.
     """
     assert model.discriminator is not None
     count, classes = model.label_classes, None
     if count:
         assert labels is not None
         classes = torch.from_numpy(labels.astype(np.int64))
-    sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=classes)
+    drawn_from = classes if prior.classes else None
+    sample = sample_prior(prior, len(codes), seed=seed, step=PRIOR_SAMPLE, stream=Stream.EVALUATION, labels=drawn_from)
     if classes is not None:
         seen = one_hot(classes, count).float()
         codes, sample = (torch.cat([rows, seen], dim=1) for rows in (codes, sample))

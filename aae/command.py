@@ -85,6 +85,9 @@ def parser() -> Parser:
         command.add_argument("--model", type=Path, default=model, help=of_model)
         return command
 
+    def add_label(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--label", metavar="CLASS", help="of all images, for a model whose decoder takes labels")
+
     def add_output(command: argparse.ArgumentParser, scale: int, picture: str) -> None:
         names = f"{picture}; a .gif plays the images forwards and backwards, a .npy holds the array"
         command.add_argument("-o", "--output", type=Path, required=True, help=names)
@@ -106,11 +109,13 @@ def parser() -> Parser:
         decode, "codes to images", "aae decode --at 0.5,-1.2 -o x.png", "aae decode --at -1,0 --at 1,0 -o two.png"
     )
     command.add_argument("--at", action="append", required=True, metavar="CODE", help="e.g. 0.5,-1.2; may be repeated")
+    add_label(command)
     add_output(command, 1, "a .png has the images in a row")
 
     command = add(sample, "new images, decoded from samples of the prior", "aae sample -n 100 --seed 0 -o grid.png")
     command.add_argument("-n", type=positive, default=100, help="number of images (100)")
     command.add_argument("--seed", type=int, default=0, help="the same seed gives the same images (0)")
+    add_label(command)
     add_output(command, 2, "a .png has the images in a square")
 
     command = add(traverse, "images on the line between two codes", "aae traverse --from 0 --to 7 -o strip.png",
@@ -174,7 +179,9 @@ def decode(arguments: argparse.Namespace) -> None:
     check_output(arguments.output, ".png", ".gif", ".npy")
     model = load_model(arguments)
     codes = [parse_code(text, model, "--at") for text in arguments.at]
-    write_images(arguments.output, model.decode(codes), columns=len(codes), scale=arguments.scale)
+    write_images(
+        arguments.output, model.decode(codes, label_of(arguments, model)), columns=len(codes), scale=arguments.scale
+    )
 
 
 def sample(arguments: argparse.Namespace) -> None:
@@ -183,7 +190,8 @@ def sample(arguments: argparse.Namespace) -> None:
 
     check_output(arguments.output, ".png", ".gif", ".npy")
     model = load_model(arguments)
-    write_images(arguments.output, model.sample(arguments.n, arguments.seed), scale=arguments.scale)
+    images = model.sample(arguments.n, arguments.seed, label_of(arguments, model))
+    write_images(arguments.output, images, scale=arguments.scale)
 
 
 def traverse(arguments: argparse.Namespace) -> None:
@@ -253,6 +261,16 @@ def load_model(arguments: argparse.Namespace) -> "TrainedModel":
     from aae.trained import load_trained
 
     return load_trained(arguments.model)
+
+
+def label_of(arguments: argparse.Namespace, model: "TrainedModel") -> int | None:
+    """The label of the class that --label names, or None without that option."""
+    if arguments.label is None:
+        return None
+    if arguments.label not in model.class_names:
+        allowed = ", ".join(model.class_names) or "none, the data had no labels"
+        raise InputError(f"--label: {arguments.label}: no class of the model; allowed: {allowed}")
+    return model.class_names.index(arguments.label)
 
 
 def encode_named(model: "TrainedModel", names: list[str], images: "np.ndarray", invert: bool = False) -> "np.ndarray":

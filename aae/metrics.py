@@ -49,6 +49,7 @@ def model_metrics(
 
     Each kind of codes that the model has (`Autoencoder.codes`) is compared with the prior (`codes`), decoded
     (`reconstruction`) and used to predict the labels (`labels`), if the data has any; its suffix follows these names.
+    A decoder that takes labels gets those of the images.
     Classifiers learn from the codes of all `train` images. The match is also measured on all training images (`train`)
     and on the `sample` of them (`train_sample`), which has the same floor as the test images.
     """
@@ -57,11 +58,12 @@ def model_metrics(
     encoder = partial(forward, model.encoder, sparse_inputs=True)
     outputs = model.outputs(test.images, noise, encoder)
     codes_of_test = model.codes(outputs, noise)
+    labels = None if test.labels is None else torch.from_numpy(test.labels.astype(np.int64))
     codes_of_train = model.codes(model.outputs(train.images, train_noise, encoder), train_noise)
     metrics, of_train, of_sample = {}, {}, {}
     for suffix, codes in codes_of_test.items():
         test_codes, train_codes = checked(codes), checked(codes_of_train[suffix])
-        logits = forward(model.decoder, model.decoder_inputs(codes, outputs))
+        logits = forward(model.decoder, model.decoder_inputs(codes, outputs, labels))
         metrics[f"reconstruction{suffix}"] = reconstruction_metrics(logits, test.images)
         metrics[f"codes{suffix}"] = code_metrics(test_codes, test.target)
         if test.labels is not None and train.labels is not None:

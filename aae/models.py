@@ -126,6 +126,7 @@ class Autoencoder(nn.Module, ABC):
         self.decoder = mlp(decoder_inputs or self.code_size, *sizes["decoder_widths"], self.pixels)
         self.discriminator: nn.Sequential | None = None
         self.label_classes = 0  # one-hot columns of the label that the discriminator takes after a code
+        self.decoder_classes = 0  # the number of labels that the decoder can take with a code; 0 if it takes none
 
     # --- networks and prior ---------------------------------------------------------------------------
 
@@ -181,12 +182,12 @@ class Autoencoder(nn.Module, ABC):
         """
         return {"": outputs}
 
-    def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
+    def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
         """The decoder's inputs [n, inputs] for `codes` [n, code_size].
 
         `outputs` [n, outputs] are the encoder's outputs for the codes' images, or None for codes without an image, such
-        as those on a grid. Without them, this must be an affine function of the code, because the report's page relies
-        on that.
+        as those on a grid. `labels`, int64 [n], are for a decoder that takes them; None if they are unknown. Without
+        both, this must be an affine function of the code, because the report's page relies on that.
         """
         return codes
 

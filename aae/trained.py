@@ -63,17 +63,23 @@ class TrainedModel:
         _, codes = self._outputs_and_codes(images)
         return codes.numpy()
 
-    def decode(self, codes: Any) -> np.ndarray:
+    def decode(self, codes: Any, labels: Any = None) -> np.ndarray:
         """The images of `codes`, numbers [n, code_size].
 
-        They are float32 in [0, 1], [n, height, width, channels], or [n, height, width] for one channel.
+        They are float32 in [0, 1], [n, height, width, channels], or [n, height, width] for one channel. `labels`, an
+        integer for all or integers [n], are for a model whose decoder takes them; if they are unknown, it gets the
+        uniform distribution over the classes.
         """
-        return self._decode(self._checked_codes(codes))
+        checked = self._checked_codes(codes)
+        return self._decode(checked, labels=self._checked_labels(labels, len(checked)))
 
-    def reconstruct(self, images: Any) -> np.ndarray:
-        """`images`, encoded and decoded. It takes what `encode` takes and returns what `decode` returns."""
+    def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
+        """`images`, encoded and decoded.
+
+        `images` are as for `encode`; `labels` and the result are as for `decode`.
+        """
         outputs, codes = self._outputs_and_codes(images)
-        return self._decode(codes, outputs)
+        return self._decode(codes, outputs, self._checked_labels(labels, len(codes)))
 
     def interpolate(self, a: Any, b: Any, steps: int) -> np.ndarray:
         """Images on the straight line from code `a` to code `b`, numbers [code_size], in the form of `decode`.
@@ -92,12 +98,12 @@ class TrainedModel:
 
     # --- the prior ------------------------------------------------------------------------------------
 
-    def sample(self, n: int, seed: int = 0) -> np.ndarray:
-        """`n` new images in the form of `decode`, decoded from samples of the prior.
+    def sample(self, n: int, seed: int = 0, labels: Any = None) -> np.ndarray:
+        """`n` new images in the form of `decode`, decoded from samples of the prior, with `labels` as for `decode`.
 
         The same seed gives the same codes on every machine. A larger `n` begins with the same codes as a smaller one.
         """
-        return self.decode(self.sample_prior(n, seed))
+        return self.decode(self.sample_prior(n, seed), labels)
 
     def sample_prior(self, n: int, seed: int = 0) -> np.ndarray:
         """The codes of `sample`, float32 [n, code_size]; `seed` is within [0, 2^63)."""
@@ -131,11 +137,11 @@ class TrainedModel:
         outputs = self.network.outputs(inputs, encoder=partial(forward, self.network.encoder, sparse_inputs=True))
         return outputs, self.network.pictured_codes(outputs).contiguous()
 
-    def _decode(self, codes: Tensor, outputs: Tensor | None = None) -> np.ndarray:
+    def _decode(self, codes: Tensor, outputs: Tensor | None = None, labels: Tensor | None = None) -> np.ndarray:
         shape = self.image_shape if self.image_shape[2] > 1 else self.image_shape[:2]
         if not len(codes):
             return np.empty((0, *shape), np.float32)
-        logits = forward(self.network.decoder, self.network.decoder_inputs(codes, outputs))
+        logits = forward(self.network.decoder, self.network.decoder_inputs(codes, outputs, labels))
         return logits.sigmoid().numpy().reshape(-1, *shape)
 
     def _inputs(self, images: Any) -> Tensor:
@@ -167,6 +173,21 @@ class TrainedModel:
         if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
             raise InputError(f"{name} must be finite numbers")
         return torch.from_numpy(array.astype(np.float32))
+
+    def _checked_labels(self, labels: Any, n: int) -> Tensor | None:
+        """`labels`, checked, as int64 [n]."""
+        if labels is None:
+            return None
+        classes = self.network.decoder_classes
+        if not classes:
+            raise InputError(f"labels: the decoder of the model ({kind_name(type(self.network))}) takes none")
+        array = to_array(labels, "labels")
+        if array.shape not in ((), (n,)):
+            raise InputError(f"labels must be an integer or have the shape [{n}]; found {list(array.shape)}")
+        if array.size and (array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < classes):
+            found = f"{array.min()} to {array.max()}" if array.dtype.kind in "iu" else array.dtype
+            raise InputError(f"labels must be integers from 0 to {classes - 1}; found {found}")
+        return torch.from_numpy(np.broadcast_to(array.astype(np.int64), n).copy())
 
 
 def to_array(values: Any, name: str) -> np.ndarray:

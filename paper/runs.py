@@ -49,10 +49,14 @@ class Run:
     def squared_error(self, codes: Tensor | None = None) -> float:
         """The squared error of the reconstructed test images, summed over the pixels, mean over the images.
 
-        They are decoded from `codes`, or else from those that the pictures show.
+        They are decoded from `codes`, or else from those that the pictures show. A decoder that takes labels gets those
+        of the images.
         """
         images = self.test_images
-        found = self.model.reconstruct(images.numpy()) if codes is None else self.model.decode(codes)
+        labels = self.data.training.test_labels if self.model.network.decoder_classes else None
+        found = (
+            self.model.reconstruct(images.numpy(), labels) if codes is None else self.model.decode(codes, labels)
+        )
         reconstructed = torch.from_numpy(found.reshape(images.shape))
         return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
 

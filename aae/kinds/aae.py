@@ -58,7 +58,7 @@ class AAE(Autoencoder):
     discriminator: nn.Sequential
     title = "AAE"
     long_title = "adversarial autoencoder"
-    compared_with = "vae"
+    compared_with: ClassVar[str | None] = "vae"
     loss_charts: ClassVar = (
         LossChart("Reconstruction in training", "nats per image", {"reconstruction": ""}),
         LossChart(
@@ -78,6 +78,7 @@ class AAE(Autoencoder):
         discriminator_widths: Sequence[int],
         label_classes: int = 0,
         posterior: str = "deterministic",
+        decoder_inputs: int | None = None,
     ):
         sizes = {
             "pixels": pixels,
@@ -93,6 +94,7 @@ class AAE(Autoencoder):
         super().__init__(
             sizes,
             encoder_outputs=2 * code_size if posterior == "gaussian" else code_size,
+            decoder_inputs=decoder_inputs,
             encoder_inputs=pixels + code_size if posterior == "universal" else pixels,
         )
         self.label_classes = label_classes

@@ -155,7 +155,7 @@ class JointAAETrainer(SamplingTrainer):
         seen = self.encoder_inputs(self.masked(step, images), step, Stream.RECONSTRUCTION_CODES)
         outputs = self.encoder_pass.forward(seen)
         codes = self.sample_codes(outputs, step, Stream.RECONSTRUCTION_CODES)
-        reconstruction, grad_codes = self.reconstruct(step, codes, images)
+        reconstruction, grad_codes = self.reconstruct(step, codes, images, indices)
         generator, grad_adversarial = self.oppose(step, codes, labels)
         grad_codes = grad_codes + grad_adversarial * self.adversarial_weight(step)
         self.encoder_pass.backward(self.outputs_gradient(grad_codes, codes, outputs))
@@ -174,12 +174,19 @@ class JointAAETrainer(SamplingTrainer):
         uniform = self.sample(self.unit_uniform, len(images), step, Stream.MASK, out=self.uniform)
         return uniform.ge_(2 * fraction - 1).mul_(images)
 
-    def reconstruct(self, step: int | Tensor, codes: Tensor, images: Tensor) -> tuple[Tensor | float, Tensor]:
+    def reconstruct(
+        self, step: int | Tensor, codes: Tensor, images: Tensor, indices: Tensor
+    ) -> tuple[Tensor | float, Tensor]:
         """Nats per image, and the gradient in `codes` of the error per pixel; keeps the decoder's gradients."""
         noise = self.sample(self.unit_normal, len(codes), step, Stream.NOISE)
-        logits = self.decoder_pass.forward(codes + noise * self.code_noise(step))
-        loss, grad_logits = self.cross_entropy(logits, images, images.numel())
-        return loss * self.model.pixels, self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        inputs = self.decoder_inputs(codes + noise * self.code_noise(step), indices)
+        loss, grad_logits = self.cross_entropy(self.decoder_pass.forward(inputs), images, images.numel())
+        grad_inputs = self.decoder_pass.backward(grad_logits, grad_inputs=True)
+        return loss * self.model.pixels, grad_inputs[:, : self.model.code_size]
+
+    def decoder_inputs(self, codes: Tensor, indices: Tensor) -> Tensor:
+        """The decoder's inputs [n, inputs], which begin with `codes`, for the images with the `indices`, int64 [n]."""
+        return codes
 
     def oppose(self, step: int | Tensor, codes: Tensor, labels: Tensor | None) -> tuple[Tensor | float, Tensor]:
         """The cross-entropy of `codes` with the target `prior`, and its gradient in them."""

@@ -32,6 +32,7 @@ LABELS = (np.arange(30) % 3).astype(np.uint8)
 def save_model(run: str, shape=SHAPE, names=NAMES, code_size=2) -> None:
     kind = run.partition("-")[0]
     extra = {} if kind == "vae" else {"discriminator_widths": [4]}
+    extra |= {"classes": len(names)} if kind == "aae_supervised" else {}
     sizes = {"pixels": int(np.prod(shape)), "code_size": code_size, "encoder_widths": [6], "decoder_widths": [7]}
     model = build_model(kind, 0, **sizes, **extra)
     save_snapshot(FOLDERS / run, 1, model, Metadata(NormalPrior(code_size), shape, names))
@@ -236,6 +237,16 @@ def test_sampled_images(run):
     assert np.array_equal(pixels("large.png"), grid.repeat(3, axis=0).repeat(3, axis=1))
 
 
+def test_images_of_a_class(run):
+    save_model("aae_supervised-0")
+    model = ("--model", str(FOLDERS / "aae_supervised-0"))
+    loaded = aae.load(FOLDERS / "aae_supervised-0")
+    run("sample", *model, "-n", "3", "--label", "two", "-o", "samples.npy")
+    assert np.array_equal(np.load("samples.npy"), loaded.sample(3, labels=2))
+    run("decode", *model, "--at", "0.5,-1", "--label", "nought", "-o", "decoded.npy")
+    assert np.array_equal(np.load("decoded.npy"), loaded.decode([[0.5, -1]], 0))
+
+
 def test_from_class_to_class(run):
     model = aae.load(FOLDERS / "aae-0")
     run("traverse", "--from", "nought", "--to", "two", "--steps", "4", "--scale", "1", "-o", "strip.png")
@@ -272,6 +283,8 @@ def test_codes_of_another_size(run, failure):
         (["decode", "-o", "x.png"], "the following arguments are required: --at; see aae decode --help"),
         (["sample", "-n", "0", "-o", "x.png"], "argument -n: must be an integer of 1 or more; found 0"),
         (["sample", "--seed", "-1", "-o", "x.png"], "seed must be an integer from 0 to 2^63 - 1; found -1"),
+        (["sample", "--label", "five", "-o", "x.png"], "--label: five: no class of the model; allowed: nought, 1, two"),
+        (["sample", "--label", "two", "-o", "x.png"], "labels: the decoder of the model (aae) takes none"),
         (
             ["traverse", "--from", "zero", "--to", "1", "-o", "x.png"],
             "--from: zero: needed a code of the model's size 2, such as 0.5,-1.2, or a class (nought, 1, two)",

@@ -12,6 +12,7 @@ from aae import backprop
 from aae.cuda_graph import CudaCapture, GraphedIterations, graph_length
 from aae.kinds.aae import AAETrainer
 from aae.kinds.aae_joint import JointAAESettings
+from aae.kinds.aae_supervised import SupervisedAAESettings
 from aae.kinds.vae import VAETrainer
 from aae.kinds.wae import WAESettings
 from aae.models import build_model
@@ -108,18 +109,10 @@ def device(request, monkeypatch):
     backprop.set_products("float32", deterministic=False)
 
 
-@pytest.fixture(
-    params=[
-        "aae",
-        "labelled aae",
-        "vae",
-        "joint aae",
-        "labelled joint aae",
-        "gaussian joint aae",
-        "universal aae",
-        *WAES,
-    ]
-)
+JOINT = ["joint aae", "labelled joint aae", "gaussian joint aae", "supervised joint aae"]
+
+
+@pytest.fixture(params=["aae", "labelled aae", "universal aae", "vae", *JOINT, *WAES])
 def build(request, device):
     """A function that makes the same trainer at every call."""
 
@@ -151,11 +144,12 @@ def build(request, device):
 def joint_trainer(sizes, images, training, variant):
     """A joint trainer in which every setting that may follow a schedule follows one.
 
-    The variant "gaussian" samples its codes from q(z|x), and sees a part of the labels.
+    The variant "gaussian" samples its codes from q(z|x), and sees a part of the labels. In the variant "supervised",
+    the decoder sees them too.
     """
-    labels, gaussian = variant != "joint", variant == "gaussian"
+    labels, gaussian, supervised = variant != "joint", variant == "gaussian", variant == "supervised"
     rate = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999])
-    settings = JointAAESettings(
+    settings = (SupervisedAAESettings if supervised else JointAAESettings)(
         prior=NormalSettings(),
         labels=labels,
         **{name: widths for name, widths in sizes.items() if name.endswith("_widths")},
@@ -172,7 +166,10 @@ def joint_trainer(sizes, images, training, variant):
         posterior="gaussian" if gaussian else "deterministic",
     )
     prior, classes = (MixturePrior(4), {"label_classes": 4 + gaussian}) if labels else (NormalPrior(2), {})
-    model = build_model("aae_joint", 3, **sizes, **classes, posterior=settings.posterior).to(images.device)
+    kind = "aae_joint"
+    if supervised:
+        kind, prior, classes = "aae_supervised", NormalPrior(2), classes | {"classes": 4}
+    model = build_model(kind, 3, **sizes, **classes, posterior=settings.posterior).to(images.device)
     training = {name: value for name, value in training.items() if name != "autoencoder"}
     return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), prior, **training)
 

@@ -37,7 +37,7 @@ def vae_iteration(model, batch, classes):
 def joint_iteration(model, batch, classes):
     """It has twelve recent codes, equally many samples, and the penalty's rows on both sides of the newest codes."""
     codes = model.encoder(torch.rand(batch, model.pixels))
-    bce(model.decoder(codes), torch.rand(batch, model.pixels)).backward(retain_graph=True)
+    bce(model.decode(codes), torch.rand(batch, model.pixels)).backward(retain_graph=True)
     model.discriminator.requires_grad_(False)
     seen = codes.detach().requires_grad_()  # one backward pass through the encoder for both losses
     bce(model.discriminator(torch.cat([seen, torch.zeros(batch, classes)], dim=1)), torch.ones(batch, 1)).backward()
@@ -46,23 +46,22 @@ def joint_iteration(model, batch, classes):
     bce(model.discriminator(torch.rand(rows, model.code_size + classes)), torch.ones(rows, 1)).backward()
 
 
-ITERATIONS = {"aae": aae_iteration, "aae_joint": joint_iteration, "vae": vae_iteration}
+ITERATIONS = {
+    "aae": aae_iteration,
+    "aae_joint": joint_iteration,
+    "aae_supervised": joint_iteration,
+    "vae": vae_iteration,
+}
+KINDS = [("aae", 0), ("aae", 4), ("aae_joint", 0), ("aae_joint", 4), ("aae_supervised", 4), ("vae", 0)]
 
 
 @pytest.mark.parametrize("batch", [2, 20])
-@pytest.mark.parametrize(
-    ("name", "classes", "more"),
-    [
-        ("aae", 0, {}),
-        ("aae", 4, {}),
-        ("aae", 0, {"posterior": "universal"}),
-        ("aae_joint", 0, {}),
-        ("aae_joint", 4, {}),
-        ("vae", 0, {}),
-    ],
-)
-def test_what_pytorch_counts(name, classes, more, batch):
-    sizes = SIZES | more | ({"discriminator_widths": [6, 2], "label_classes": classes} if name != "vae" else {})
+@pytest.mark.parametrize(("name", "classes"), [*KINDS, ("universal aae", 0)])
+def test_what_pytorch_counts(name, classes, batch):
+    sizes = SIZES | ({"discriminator_widths": [6, 2], "label_classes": classes} if name != "vae" else {})
+    sizes |= {"classes": 3} if name == "aae_supervised" else {}
+    sizes |= {"posterior": "universal"} if name == "universal aae" else {}
+    name = name.removeprefix("universal ")
     model = build_model(name, 0, **sizes)
     with FlopCounterMode(display=False) as counter:
         ITERATIONS[name](model, batch, classes)

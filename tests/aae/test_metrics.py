@@ -158,6 +158,23 @@ def test_another_prior(labelled):
     assert metrics["codes"]["sliced_wasserstein"] > 0.5
 
 
+def test_a_decoder_that_takes_labels_gets_those_of_the_images():
+    """Here the label alone decides what it draws. The discriminator sees labels too, although the prior has none."""
+    widths = {"encoder_widths": [8], "decoder_widths": [10], "discriminator_widths": [8]}
+    sizes = {"pixels": 6, "code_size": 2, "classes": 10, "label_classes": 10}
+    model = build_model("aae_supervised", 0, **sizes, **widths).requires_grad_(False)
+    drawn = torch.arange(10)[:, None] >> torch.arange(6) & 1  # [label, pixel]
+    first, last = model.decoder[0], model.decoder[-1]
+    first.weight.copy_(torch.cat([torch.zeros(10, 2), torch.eye(10)], dim=1))
+    last.weight.copy_(60 * drawn.T - 30)
+    for layer in (first, last):
+        layer.bias.zero_()
+    part = split(images=drawn[LABELS.astype(int)].float())
+    metrics = measured(model, test=part, train=TRAIN)
+    assert metrics["reconstruction"]["nats"] == pytest.approx(0, abs=1e-6)
+    assert 0 <= metrics["discriminator"]["accuracy"] <= 1
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e20])
 def test_codes_that_are_not_finite(bad):
     model = small_model("aae")

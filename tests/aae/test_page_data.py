@@ -103,7 +103,7 @@ class Rotated(Autoencoder):
     def codes(self, outputs, noise):
         return {"": outputs[:, 2:]}
 
-    def decoder_inputs(self, codes, outputs=None):
+    def decoder_inputs(self, codes, outputs=None, labels=None):
         return codes @ torch.tensor([[1.0, -2.0, 0.5], [0.25, 3.0, 1.0]]) + torch.tensor([0.5, -1.0, 2.0])
 
     sizes_of = prior = trainer = iteration_flops = None

@@ -28,7 +28,7 @@ KINDS = sorted(SETTINGS)
 def trainer_of(name: str, shards: Shards, labels: bool | int = False, recent_codes: int = 40, posterior=None):
     """A tiny trainer, whose images are mostly 0 like MNIST's. `labels` may be the number of labelled images."""
     settings, prior = SETTINGS[name], NormalPrior(2)
-    if name == "aae_joint":
+    if name in ("aae_joint", "aae_supervised"):
         settings = replace(settings, recent_codes=recent_codes)
     if labels:
         settings, prior = replace(settings, labels=True, labelled="all" if labels is True else labels), MixturePrior(10)

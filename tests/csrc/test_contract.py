@@ -8,6 +8,7 @@ import torch
 from aae import ops, reference
 from aae.kinds.aae import AAESettings
 from aae.kinds.aae_joint import JointAAESettings
+from aae.kinds.aae_supervised import SupervisedAAESettings
 from aae.kinds.vae import VAESettings
 from aae.models import Recipe, build_model, find_kind
 from aae.priors import MixturePrior, NormalPrior, SwissRollPrior, UniformPrior
@@ -25,6 +26,7 @@ SHA256 = {
     "aae": "af76d85f5c5e72d8946f431e82c6a2c7b275e1f032c117e379e6e4fb342458f3",
     "vae": "22df815b78e195000f5524f3fc6bebc7e7e513c2c5a35d0ecbdaaab5ca5933b0",
     "aae_joint": "6fb586cd1d5db40beda5a203e3ba4ab09e721e6da2ad5183d845bf6991aad638",
+    "aae_supervised": "b2afcd1446dc92d54136de8ebfa7c5695eeb06200fbc50e50dc4a9c6db7aed50",
     "labels": "4114b8675e1cb67e6e86cd752555629e07d89b22aa937e94180e865054ddeb69",
 }
 
@@ -107,6 +109,7 @@ SETTINGS = {
         average=0.95,
     ),
 }
+SETTINGS["aae_supervised"] = SupervisedAAESettings(**vars(SETTINGS["aae_joint"]) | {"labels": True})
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -96,12 +96,26 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "models: no section vea; sections: aae, aae_joint, vae",
         ),
         ("models: [aae, aae_joint, vae]", "models: [a-e]", "models.0: string should match pattern"),
-        ("kind: aae", "kind: gan", "aae.kind: input should be one of 'aae', 'aae_joint', 'vae', 'wae'; found 'gan'"),
-        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, vae, wae"),
+        (
+            "kind: aae",
+            "kind: gan",
+            "aae.kind: input should be one of 'aae', 'aae_joint', 'aae_supervised', 'vae', 'wae'; found 'gan'",
+        ),
+        ("  kind: aae\n", "", "aae.kind: missing; allowed here: aae, aae_joint, aae_supervised, vae, wae"),
         (
             "epochs: 100",
             "epochs: 100\nother: {epochs: 3}",
-            "other.kind: missing; allowed here: aae, aae_joint, vae, wae",
+            "other.kind: missing; allowed here: aae, aae_joint, aae_supervised, vae, wae",
+        ),
+        (
+            "kind: aae_joint\n  prior:\n    kind: normal\n    std: 1.0",
+            "kind: aae_supervised\n  prior: mixture",
+            "aae_joint.prior.kind: input should be one of 'normal', 'uniform'; found 'mixture'",
+        ),
+        (
+            "kind: aae_joint\n",
+            "kind: aae_supervised\n  labelled: 100\n",
+            "aae_joint.labelled: input should be 'all'; found 100",
         ),
         ("epochs: 100", "epochs: 100\nrendr: {}", "rendr: unknown key (did you mean render?)"),
         (
@@ -205,6 +219,11 @@ def test_shards_divide_the_rows_of_every_model(edit, monkeypatch):
     monkeypatch.setattr(VAE, "divided_rows", classmethod(Autoencoder.divided_rows.__func__))
     with pytest.raises(InputError, match=r"shards: vae cannot divide its minibatches; allowed: 1; found 8$"):
         edit(*eight)
+
+
+def test_a_supervised_discriminator_may_see_labels_without_classes_of_the_prior(edit):
+    params = edit("kind: aae_joint\n", "kind: aae_supervised\n", "labels: false          # as above", "labels: true")
+    assert params.recipe("aae_joint").settings.labels
 
 
 def test_an_unknown_key_in_a_section_says_what_is_allowed_there(edit):

@@ -54,7 +54,7 @@ class Toy(Autoencoder):
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
         return {"": outputs[:, : self.code_size].contiguous()}
 
-    def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None) -> Tensor:
+    def decoder_inputs(self, codes: Tensor, outputs: Tensor | None = None, labels: Tensor | None = None) -> Tensor:
         extra = codes.new_ones(codes.shape[0], 1) if outputs is None else outputs[:, self.code_size :]
         return torch.cat([codes, extra], dim=1)
 
