@@ -54,9 +54,7 @@ class Run:
         """
         images = self.test_images
         labels = self.data.training.test_labels if self.model.network.decoder_classes else None
-        found = (
-            self.model.reconstruct(images.numpy(), labels) if codes is None else self.model.decode(codes, labels)
-        )
+        found = self.model.reconstruct(images.numpy(), labels) if codes is None else self.model.decode(codes, labels)
         reconstructed = torch.from_numpy(found.reshape(images.shape))
         return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
 
