@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aae.backprop_cpu import forward
 from aae.models import Recipe, to_inputs
 from aae.ops import Stream, sample_prior
 from aae.trained import TrainedModel
@@ -48,6 +49,16 @@ class Run:
         images = self.test_images
         reconstructed = torch.from_numpy(self.model.reconstruct(images.numpy()).reshape(images.shape))
         return (reconstructed - images).square().sum(dim=1).mean(dtype=torch.float64).item()
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """q(y|x) of a model with a categorical code for `images`, uint8: float32 [n, categories]."""
+        network = self.model.network
+        return network.probabilities(forward(network.encoder, to_inputs(images), sparse_inputs=True)).numpy()
+
+    def classification_error(self, images: np.ndarray, labels: np.ndarray | None) -> float:
+        """How many `images`, uint8, have another label than their most probable category, in per cent."""
+        assert labels is not None
+        return 100 * float((self.probabilities(images).argmax(axis=1) != labels).mean())
 
     def test_codes(self) -> np.ndarray:
         """The codes of the test images, float64 [n, code_size]."""
