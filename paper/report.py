@@ -103,7 +103,8 @@ def section_of(name: str, params: Params) -> Section:
     lines = [
         Line(row, titles[model], [each[row.measure] for each in measures[model]])
         for row in module.ROWS
-        for model in row.models or params.models
+        for model in params.models
+        if not row.models or model in row.models
     ]
     for measure, title in getattr(module, "CONTROLS", {}).items():
         lines.append(Line(Row(measure, title), "no model", [read_json(CONTROLS, [measure])[measure]]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from aae.backprop_cpu import forward
+from aae.kinds.aae_categorical import CategoricalAAE
 from aae.models import Recipe, to_inputs
 from aae.ops import Stream, sample_prior
 from aae.trained import TrainedModel
@@ -25,6 +26,12 @@ class Run:
     model: TrainedModel
     data: PaperData
     epoch: int  # of the snapshot
+
+    @property
+    def categorical(self) -> CategoricalAAE:
+        """The network, of a model with a categorical code."""
+        assert isinstance(self.model.network, CategoricalAAE)
+        return self.model.network
 
     @property
     def test_images(self) -> Tensor:
@@ -52,7 +59,7 @@ class Run:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """q(y|x) of a model with a categorical code for `images`, uint8: float32 [n, categories]."""
-        network = self.model.network
+        network = self.categorical
         return network.probabilities(forward(network.encoder, to_inputs(images), sparse_inputs=True)).numpy()
 
     def classification_error(self, images: np.ndarray, labels: np.ndarray | None) -> float:

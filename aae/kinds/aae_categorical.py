@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from aae.errors import InputError
@@ -30,7 +31,7 @@ class CategoricalAAESettings:
     """The settings of a section of kind `aae_categorical`."""
 
     prior: Annotated[NormalSettings, "the prior of the style, N(0, std² I)"]
-    categories: Annotated[Count, "number of values of the categorical code, all equally likely"]
+    categories: Annotated[int, Ge(2), Le(1000), "number of values of the categorical code, all equally likely"]
     labelled: Annotated[
         Literal["all", "none"] | Count, "how many training images have a label, equally many of each class"
     ]

@@ -51,7 +51,7 @@ def measure(run: Run) -> dict[str, float]:
 
 def picture(run: Run) -> Image.Image:
     """The codes of the test images in the plane, over samples."""
-    data, network = run.data.training, run.model.network
+    data, network = run.data.training, run.categorical
     probabilities = torch.from_numpy(run.probabilities(data.test_images))
     codes = run.test_codes() + network.points(probabilities).double().numpy()
     view = View.of([codes], samples(run), data.classes)
@@ -68,7 +68,7 @@ def picture(run: Run) -> Image.Image:
 
 def samples(run: Run) -> np.ndarray:
     """Samples of the code, float64 [n, code_size]: a point of each category in turn, and a style of its prior."""
-    network = run.model.network
+    network = run.categorical
     styles = sample_prior(run.model.prior, SAMPLES, seed=run.seed, step=0, stream=Stream.EVALUATION).double().numpy()
     points = network.points(torch.eye(network.categories)).double().numpy()
     return styles + points[np.arange(SAMPLES) % len(points)]
