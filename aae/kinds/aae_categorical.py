@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from aae.adversary import Adversary
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import partly_hidden
@@ -168,41 +169,6 @@ class CategoricalAAE(Autoencoder):
         return flops
 
 
-class Adversary:
-    """A discriminator of one part of the encoder's outputs, with the encoder's loss against it."""
-
-    def __init__(self, trainer: "CategoricalAAETrainer", network: str, settings: CategoricalAAESettings):
-        self.trainer = trainer
-        perceptron, n = trainer.add_network(network), trainer.batch_size
-        self.adam = trainer.add_optimizer(f"{network}_adam", network, settings.discriminator)
-        self.discriminator_pass = trainer.new_pass(perceptron, 2 * n)
-        self.generator_pass = trainer.new_pass(perceptron, n)
-        self.targets = torch.cat([torch.zeros(n, 1), torch.ones(n, 1)]).to(trainer.images.device)
-
-    def oppose(self, codes: Tensor, beside: Sequence[Tensor] = ()) -> tuple[Tensor | float, Tensor]:
-        """The cross-entropy of `codes` [n, columns] with the target `prior`, and its gradient in them.
-
-        The discriminator also sees the columns `beside` them, which get no gradient.
-        """
-        batch = torch.cat([codes, *beside], dim=1)
-        loss, grad_logits = self.trainer.cross_entropy(self.generator_pass.forward(batch), 1.0, len(codes))
-        return loss, self.generator_pass.backward(grad_logits, grad_inputs=True)[:, : codes.shape[1]]
-
-    def train(
-        self, step: int | Tensor, codes: Tensor, samples: Tensor, beside: Sequence[Tensor] = ()
-    ) -> Tensor | float:
-        """Trains the discriminator to tell `codes` (target 0) from `samples` (target 1); both are [n, columns].
-
-        The same columns `beside` go with both.
-        """
-        batch = torch.cat([torch.cat([part, *beside], dim=1) for part in (codes, samples)])
-        logits = self.discriminator_pass.forward(batch)
-        loss, grad_logits = self.trainer.cross_entropy(logits, self.targets, len(self.targets))
-        self.discriminator_pass.backward(grad_logits)
-        self.adam.update(step, self.discriminator_pass)
-        return loss
-
-
 class CategoricalAAETrainer(Trainer):
     """One loss for encoder and decoder, with one Adam each, and a discriminator each for style and category.
 
@@ -249,6 +215,7 @@ class CategoricalAAETrainer(Trainer):
         self.pixel_noise, self.style_noise = NormalPrior(model.pixels), NormalPrior(model.code_size)
         self.seen_noise = NormalPrior(model.code_size + model.categories)
         self.one_hot = torch.eye(model.categories, device=images.device)
+        self.no_loss = torch.zeros((), device=images.device)  # of labels that there are not
 
         encoder, decoder = self.add_network("encoder"), self.add_network("decoder")
         self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.encoder)
@@ -261,8 +228,8 @@ class CategoricalAAETrainer(Trainer):
             self.points_adam = self.add_optimizer("points_adam", "points", settings.decoder)
             self.points_pass, self.separation_pass = self.new_pass(points, n), self.new_pass(points, model.categories)
         self.averages_of = [self.add_average(name, settings.average) for name in names]
-        self.style = Adversary(self, "style_discriminator", settings)
-        self.category = Adversary(self, "category_discriminator", settings)
+        self.style = Adversary(self, "style_discriminator", settings.discriminator)
+        self.category = Adversary(self, "category_discriminator", settings.discriminator)
 
         rows = n if labelled is None else 2 * n
         self.minibatch = self.new_minibatch(rows)  # the labelled images follow the others
@@ -283,7 +250,7 @@ class CategoricalAAETrainer(Trainer):
         self.grad_outputs[:n, :d] = grad_style + grad_seen_style * self.weights["style"](step)
         grad_category = grad_category + grad_seen_category * self.weights["category"](step)
         self.grad_outputs[:n, d:] = softmax_gradient(category, grad_category)
-        classification = 0.0 if labels is None else self.classify(step, outputs[n:], labels)
+        classification = self.no_loss if labels is None else self.classify(step, outputs[n:], labels)
         self.encoder_pass.backward(self.grad_outputs)
         self.decoder_adam.update(step, self.decoder_pass)
         self.encoder_adam.update(step, self.encoder_pass)
@@ -340,8 +307,8 @@ class CategoricalAAETrainer(Trainer):
     def classify(self, step: int | Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
         """The cross-entropy of `labels` in nats; its weighted gradient goes to the last rows of `grad_outputs`."""
         logits = outputs[:, self.model.code_size :].double()
-        one_hot = F.one_hot(labels, self.model.categories)
-        gradient = (torch.softmax(logits, dim=1) - one_hot) * (self.weights["classification"](step) / len(labels))
+        difference = torch.softmax(logits, dim=1) - self.one_hot[labels]
+        gradient = difference * (self.weights["classification"](step) / len(labels))
         self.grad_outputs[self.batch_size :, self.model.code_size :] = gradient
         return F.cross_entropy(logits, labels).float()
 
