@@ -13,7 +13,14 @@ from pipeline.shown import one_line, shown
 
 ROOT = Path(__file__).parents[1]
 PARAMS = Path("params.yaml")  # in the folder `paper`
-EXPERIMENTS = ("likelihood", "match", "priors", "semi_supervised", "clustering", "reduction")  # modules of `paper.experiments`, in the order of the report
+EXPERIMENTS = (
+    "likelihood",
+    "match",
+    "priors",
+    "semi_supervised",
+    "clustering",
+    "reduction",
+)  # modules of `paper.experiments`, in the order of the report
 ALLOWED = ("epochs", "snapshot_every", "batch_size", "code_size")  # in `training`
 
 

@@ -1,13 +1,18 @@
 """Clustering without labels (section 6 of the paper)."""
 
 import numpy as np
+import torch
+from PIL import Image
 from sklearn.metrics import normalized_mutual_info_score
 
-from paper.runs import Row, Run
+from aae.backprop_cpu import forward
+from paper.pictures import image_table
+from paper.runs import Row, Run, title_of
 
 TITLE = "Clustering"
 SECTION = "6"
 TITLES = {"clustering_16": "16 clusters"}
+SHOWN = 10  # images of each cluster in the picture
 
 ROWS = (
     Row(
@@ -50,3 +55,24 @@ def error(clusters: np.ndarray, labels: np.ndarray, names: np.ndarray) -> float:
 def majority(clusters: np.ndarray, labels: np.ndarray, categories: int) -> np.ndarray:
     """The most frequent label of each cluster's images, int64 [categories]; 0 for an empty cluster."""
     return np.array([np.bincount(labels[clusters == i], minlength=1).argmax() for i in range(categories)])
+
+
+def picture(run: Run) -> Image.Image:
+    """For each cluster, the decoded mean style and the first test images that belong to it."""
+    data, network = run.data.training, run.categorical
+    clusters = run.probabilities(data.test_images).argmax(axis=1)
+    one_hot = torch.eye(network.categories)
+    heads = torch.cat([torch.zeros(network.categories, network.code_size), one_hot], dim=1)
+    decoded = forward(network.decoder, heads).sigmoid().numpy().reshape(-1, *data.shape)
+    rows = np.zeros((network.categories, 1 + SHOWN, *data.shape), np.float32)
+    rows[:, 0] = decoded
+    for cluster, row in enumerate(rows[:, 1:]):
+        members = data.test_images[clusters == cluster][:SHOWN]
+        row[: len(members)] = members / np.float32(255)
+    return image_table(
+        rows[..., 0] if data.shape[2] == 1 else rows,
+        ["style 0", *[""] * SHOWN],
+        title=f"Clusters: {title_of(run.recipe, TITLES)}",
+        subtitle="left: each category decoded with style 0; then the first test images of the cluster",
+        epoch=run.epoch,
+    )
