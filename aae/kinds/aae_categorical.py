@@ -135,7 +135,11 @@ class CategoricalAAE(Autoencoder):
             category = codes.new_full((codes.shape[0], self.categories), 1 / self.categories)
         else:
             category = self.probabilities(outputs)
-        return codes + self.points(category) if self.sum else torch.cat([codes, category], dim=1)
+        return self.combined(codes, category)
+
+    def combined(self, styles: Tensor, category: Tensor) -> Tensor:
+        """The decoder's inputs [n, inputs] for `styles` [n, code_size] and probabilities `category` [n, categories]."""
+        return styles + self.points(category) if self.sum else torch.cat([styles, category], dim=1)
 
     def trainer(
         self,

@@ -61,9 +61,8 @@ def picture(run: Run) -> Image.Image:
     """For each cluster, the decoded mean style and the first test images that belong to it."""
     data, network = run.data.training, run.categorical
     clusters = run.probabilities(data.test_images).argmax(axis=1)
-    one_hot = torch.eye(network.categories)
-    heads = torch.cat([torch.zeros(network.categories, network.code_size), one_hot], dim=1)
-    decoded = forward(network.decoder, heads).sigmoid().numpy().reshape(-1, *data.shape)
+    inputs = network.combined(torch.zeros(network.categories, network.code_size), torch.eye(network.categories))
+    decoded = forward(network.decoder, inputs).sigmoid().numpy().reshape(-1, *data.shape)
     rows = np.zeros((network.categories, 1 + SHOWN, *data.shape), np.float32)
     rows[:, 0] = decoded
     for cluster, row in enumerate(rows[:, 1:]):

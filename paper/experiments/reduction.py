@@ -52,8 +52,8 @@ def measure(run: Run) -> dict[str, float]:
 def picture(run: Run) -> Image.Image:
     """The codes of the test images in the plane, over samples."""
     data, network = run.data.training, run.categorical
-    probabilities = torch.from_numpy(run.probabilities(data.test_images))
-    codes = run.test_codes() + network.points(probabilities).double().numpy()
+    styles, category = torch.from_numpy(run.test_codes()).float(), torch.from_numpy(run.probabilities(data.test_images))
+    codes = network.combined(styles, category).double().numpy()
     view = View.of([codes], samples(run), data.classes)
     return scatter(
         codes,
@@ -69,6 +69,6 @@ def picture(run: Run) -> Image.Image:
 def samples(run: Run) -> np.ndarray:
     """Samples of the code, float64 [n, code_size]: a point of each category in turn, and a style of its prior."""
     network = run.categorical
-    styles = sample_prior(run.model.prior, SAMPLES, seed=run.seed, step=0, stream=Stream.EVALUATION).double().numpy()
-    points = network.points(torch.eye(network.categories)).double().numpy()
-    return styles + points[np.arange(SAMPLES) % len(points)]
+    styles = sample_prior(run.model.prior, SAMPLES, seed=run.seed, step=0, stream=Stream.EVALUATION)
+    categories = torch.eye(network.categories)[torch.arange(SAMPLES) % network.categories]
+    return network.combined(styles, categories).double().numpy()
