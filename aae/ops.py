@@ -69,6 +69,10 @@ class Stream(IntEnum):
     RECONSTRUCTION_CODES = 12
     DISCRIMINATOR_CODES = 13
     GENERATOR_CODES = 14
+    CLASSIFICATION = 15
+    CATEGORY = 16
+    INPUT_NOISE = 17
+    DISCRIMINATOR_NOISE = 18
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------

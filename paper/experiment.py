@@ -5,7 +5,17 @@ from types import ModuleType
 
 import paper.experiments
 
-EXPERIMENTS = ("likelihood", "match", "encoders", "encoders_2d", "priors", "supervised")  # in the order of the report
+EXPERIMENTS = (
+    "likelihood",
+    "match",
+    "encoders",
+    "encoders_2d",
+    "priors",
+    "supervised",
+    "semi_supervised",
+    "clustering",
+    "reduction",
+)  # in the order of the report
 
 
 def module_of(experiment: str) -> ModuleType:

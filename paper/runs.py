@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aae.backprop_cpu import forward
+from aae.kinds.aae_categorical import CategoricalAAE
 from aae.models import Recipe, to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior
@@ -27,6 +28,12 @@ class Run:
     model: TrainedModel
     data: PaperData
     epoch: int  # of the snapshot
+
+    @property
+    def categorical(self) -> CategoricalAAE:
+        """The network, of a model with a categorical code."""
+        assert isinstance(self.model.network, CategoricalAAE)
+        return self.model.network
 
     @property
     def test_images(self) -> Tensor:
@@ -68,6 +75,16 @@ class Run:
         outputs = network.outputs(images, noise, partial(forward, network.encoder, sparse_inputs=True))
         *_, codes = network.codes(outputs, noise).values()
         return codes
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """q(y|x) of a model with a categorical code for `images`, uint8: float32 [n, categories]."""
+        network = self.categorical
+        return network.probabilities(forward(network.encoder, to_inputs(images), sparse_inputs=True)).numpy()
+
+    def classification_error(self, images: np.ndarray, labels: np.ndarray | None) -> float:
+        """How many `images`, uint8, have another label than their most probable category, in per cent."""
+        assert labels is not None
+        return 100 * float((self.probabilities(images).argmax(axis=1) != labels).mean())
 
     def test_codes(self) -> np.ndarray:
         """The codes of the test images, float64 [n, code_size]."""

@@ -1,16 +1,15 @@
 """Style apart from the label: a decoder that takes the label beside the code (section 4 of the paper)."""
 
 import numpy as np
-from matplotlib.style import context
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from aae.distances import sliced_wasserstein
-from aae.figures import PLOT, STYLE, new_plot, to_image
 from aae.models import to_inputs
 from aae.ops import Stream, sample_prior
 from aae.targets import build_target
+from paper.pictures import image_table
 from paper.runs import Row, Run, title_of
 
 TITLE = "Style apart from the label"
@@ -73,25 +72,18 @@ def probes(run: Run, codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"probe_accuracy": max(found.values())} | {f"{name}_accuracy": value for name, value in found.items()}
 
 
-@context(["default", STYLE])
 def picture(run: Run) -> Image.Image:
     """A test image of each class, and its code decoded with each label."""
     data = run.data.training
-    assert data.test_labels is not None
     _, firsts = np.unique(data.test_labels, return_index=True)
     images, classes = data.test_images[firsts], data.classes
     codes = run.model.encode(images).repeat(classes, axis=0)
     decoded = run.model.decode(codes, np.tile(np.arange(classes), len(images)))
     originals = to_inputs(images).numpy().reshape(-1, 1, *decoded.shape[1:])
-    rows = np.concatenate([originals, decoded.reshape(len(images), classes, *decoded.shape[1:])], axis=1)
-    _, _, height, width, *channels = rows.shape
-    sheet = rows.swapaxes(1, 2).reshape(len(rows) * height, (classes + 1) * width, *channels)
-    subtitle = "left: a test image of each class; then its code, decoded with each label"
-    plot_height = round(PLOT * sheet.shape[0] / sheet.shape[1])
-    title = f"Style against label: {title_of(run.recipe, TITLES)}"
-    figure, axes = new_plot(title, subtitle, run.epoch, plot_height)
-    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=1, extent=(-1.5, classes - 0.5, 0, len(rows)), aspect="auto")
-    axes.axvline(-0.5, color="black")
-    axes.set_xticks(range(-1, classes), ["image", *data.class_names])
-    axes.set_yticks([])
-    return to_image(figure, None if channels else np.empty((0, 3)))
+    return image_table(
+        np.concatenate([originals, decoded.reshape(len(images), classes, *decoded.shape[1:])], axis=1),
+        ["image", *data.class_names],
+        title=f"Style against label: {title_of(run.recipe, TITLES)}",
+        subtitle="left: a test image of each class; then its code, decoded with each label",
+        epoch=run.epoch,
+    )

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from aae import backprop
 from aae.cuda_graph import CudaCapture, GraphedIterations, graph_length
 from aae.kinds.aae import AAETrainer
+from aae.kinds.aae_categorical import CategoricalAAESettings
 from aae.kinds.aae_joint import JointAAESettings
 from aae.kinds.aae_supervised import SupervisedAAESettings
 from aae.kinds.vae import VAETrainer
@@ -26,6 +27,7 @@ SIZES = {
     "cpu": {"pixels": 20, "width": 16, "batch_size": 8},
     "cuda": {"pixels": 784, "width": 512, "batch_size": 128},  # as in the default experiment
 }
+CATEGORICAL = ["categorical aae", "labelled categorical aae"]
 WAES = ["mmd wae", "sliced wae", "cramer_wold wae"]
 VAE_SIZES = {"pixels": 5, "code_size": 1, "encoder_widths": [4], "decoder_widths": [4]}
 needs_gpu = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -112,7 +114,7 @@ def device(request, monkeypatch):
 JOINT = ["joint aae", "labelled joint aae", "gaussian joint aae", "supervised joint aae"]
 
 
-@pytest.fixture(params=["aae", "labelled aae", "universal aae", "vae", *JOINT, *WAES])
+@pytest.fixture(params=["aae", "labelled aae", "universal aae", "vae", *JOINT, *CATEGORICAL, *WAES])
 def build(request, device):
     """A function that makes the same trainer at every call."""
 
@@ -127,6 +129,8 @@ def build(request, device):
         if request.param in WAES:
             return wae_trainer(sizes, images, settings, request.param.removesuffix(" wae"))
         sizes["discriminator_widths"] = width
+        if request.param in CATEGORICAL:
+            return categorical_trainer(sizes, images, settings, request.param.startswith("labelled"))
         if "joint" in request.param:
             return joint_trainer(sizes, images, settings, request.param.split()[0])
         settings |= {"discriminator": ADAM, "generator": ADAM}
@@ -172,6 +176,35 @@ def joint_trainer(sizes, images, training, variant):
     model = build_model(kind, 3, **sizes, **classes, posterior=settings.posterior).to(images.device)
     training = {name: value for name, value in training.items() if name != "autoencoder"}
     return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), prior, **training)
+
+
+def categorical_trainer(sizes, images, training, labelled):
+    """A trainer in which every setting that may follow a schedule follows one.
+
+    With labels, the code is the sum of style and category's point; without, the style does not depend on the category.
+    """
+    rate, rising = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999]), Schedule(0.1, 1.0, "exponential")
+    weights = ("reconstruction_weight", "style_weight", "category_weight", "classification_weight")
+    noises = ("input_noise", "code_noise", "discriminator_noise")
+    settings = CategoricalAAESettings(
+        prior=NormalSettings(),
+        categories=4,
+        labelled=100 if labelled else "none",
+        code="sum" if labelled else "concatenation",
+        **{name: widths for name, widths in sizes.items() if name.endswith("_widths")},
+        encoder=rate,
+        decoder=rate,
+        discriminator=rate,
+        **dict.fromkeys(weights, rising),
+        **dict.fromkeys(noises, Schedule(0.3, 0.1)),
+        independent=not labelled,
+        separation=2.0,
+        average=0.9,
+    )
+    choices = {"categories": 4, "code": settings.code, "independent": settings.independent}
+    model = build_model("aae_categorical", 3, **sizes, **choices).to(images.device)
+    training = {name: value for name, value in training.items() if name != "autoencoder"}
+    return model.trainer(settings, images, (torch.arange(500) % 4).to(images.device), NormalPrior(2), **training)
 
 
 def wae_trainer(sizes, images, training, distance):
