@@ -75,6 +75,7 @@ def probes(run: Run, codes: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def picture(run: Run) -> Image.Image:
     """A test image of each class, and its code decoded with each label."""
     data = run.data.training
+    assert data.test_labels is not None
     _, firsts = np.unique(data.test_labels, return_index=True)
     images, classes = data.test_images[firsts], data.classes
     codes = run.model.encode(images).repeat(classes, axis=0)
