@@ -136,8 +136,10 @@ def workers(address: str, jobs: int, threads: int, study: str, tell: Callable[[s
         with ThreadPoolExecutor(jobs) as executor:
             yield Workers(executor, partial(clones.make, tell=tell, threads=threads), partial(clones.stop, study))
         return
-    from distributed import Client
+    from distributed import Client, Security
 
+    if Security().require_encryption and not address.startswith(("tls://", "wss://")):  # Client would wait for a minute
+        raise InputError(f"--cluster: Dask's settings require encryption; needed tls://host:port, found {address}")
     try:
         client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dask import config as dask_config
 
 from aae.errors import InputError
 from pipeline import clones, cluster, lockfile
@@ -151,6 +152,13 @@ def test_without_the_package_one_line_says_how_to_install_it(repository):
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_CONNECT", 1)
     with pytest.raises(InputError, match=r"--cluster: no scheduler answers at tcp://127\.0\.0\.1:1 "):  # noqa: SIM117
+        with cluster.workers("tcp://127.0.0.1:1", 1, 1, "study", print):
+            pass
+
+
+def test_settings_for_tls_refuse_another_address():
+    line = r"--cluster: Dask's settings require encryption; needed tls://host:port, found tcp://127\.0\.0\.1:1$"
+    with dask_config.set({"distributed.comm.require-encryption": True}), pytest.raises(InputError, match=line):  # noqa: SIM117
         with cluster.workers("tcp://127.0.0.1:1", 1, 1, "study", print):
             pass
 
