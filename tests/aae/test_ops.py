@@ -245,6 +245,10 @@ def test_stream_numbers_are_frozen():
         "RECONSTRUCTION_CODES": 12,
         "DISCRIMINATOR_CODES": 13,
         "GENERATOR_CODES": 14,
+        "CLASSIFICATION": 15,
+        "CATEGORY": 16,
+        "INPUT_NOISE": 17,
+        "DISCRIMINATOR_NOISE": 18,
     }
 
 
