@@ -30,8 +30,8 @@ ROWS = (
 )
 NOTE = (
     "A code is a sample of q(z given x), which is what the decoder takes and the discriminator sees in training. Its "
-    "mean tells more of the label, however little the mean varies. The probe is the better of a logistic regression and "
-    "a network of two layers of 256 units. Both learn from the codes of the training images and their labels; the "
+    "mean tells more of the label, however little the mean varies. The probe is the better of a logistic regression "
+    "and a network of two layers of 256 units. Both learn from the codes of the training images and their labels; the "
     "network keeps the epoch that is best on the held-out images. The distance is the mean over the classes. The paper "
     "shows a picture and gives no figure. Ours show a test image of each class, and its code decoded with each of the "
     "ten labels."
