@@ -19,7 +19,7 @@ TITLES = {
     "supervised_labels": "the discriminator also sees the labels",
 }
 PROJECTIONS = 128
-PROBE_WIDTHS, PROBE_EPOCHS = (256, 256), 30
+PROBE_WIDTHS, PROBE_EPOCHS = (256, 256), 20
 
 ROWS = (
     Row("probe_accuracy", "digits that a probe reads from the test codes, per cent; 10 by guessing", target=12.0),
