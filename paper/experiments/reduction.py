@@ -6,6 +6,7 @@ from PIL import Image
 
 from aae.figures import View, scatter
 from aae.ops import Stream, sample_prior
+from paper.experiments import semi_supervised
 from paper.runs import Row, Run, title_of
 
 TITLE = "Reduction to two dimensions"
@@ -30,8 +31,7 @@ ROWS = (
         digits=2,
         models=("reduction_1000",),
     ),
-    Row("validation_error", "wrong images of the 10,000 by which settings were chosen, per cent", digits=2),
-    Row("squared_error", "squared error of the reconstructions, summed over the pixels"),
+    *semi_supervised.ROWS_OF_ALL,
 )
 NOTE = (
     "A code is the sum of two parts: the point of the category, or of several in proportion to their probabilities, "
@@ -42,11 +42,7 @@ SAMPLES = 4000
 
 def measure(run: Run) -> dict[str, float]:
     """The errors of classification, in per cent."""
-    return {
-        "error": run.classification_error(run.data.training.test_images, run.data.training.test_labels),
-        "validation_error": run.classification_error(run.data.validation_images, run.data.validation_labels),
-        "squared_error": run.squared_error(),
-    }
+    return semi_supervised.measure(run)
 
 
 def picture(run: Run) -> Image.Image:
