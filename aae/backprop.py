@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -189,7 +190,7 @@ def kl_to_normal(posterior: Tensor, noise: Tensor, grad_codes: Tensor, std: floa
 class Adam:
     """Adam (Kingma & Ba, arXiv 1412.6980) over the parameters of one network, fused and in place, epsilon 1e-8."""
 
-    def __init__(self, perceptron: Perceptron, betas: Sequence[float]):
+    def __init__(self, perceptron: Any, betas: Sequence[float]):
         self.perceptron, self.betas = perceptron, betas
         self.gradients = [torch.zeros_like(parameter) for parameter in perceptron.parameters]
         self.means = [torch.zeros_like(parameter) for parameter in perceptron.parameters]

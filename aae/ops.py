@@ -73,6 +73,7 @@ class Stream(IntEnum):
     CATEGORY = 16
     INPUT_NOISE = 17
     DISCRIMINATOR_NOISE = 18
+    CATEGORY_NOISE = 19
 
 
 # --- philox4x32 -----------------------------------------------------------------------------------

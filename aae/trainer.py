@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae import backprop, backprop_cpu
 from aae.errors import Diverged
@@ -195,11 +195,15 @@ class Trainer(ABC):
         if not self.averages:
             return self.model
         model = copy.deepcopy(self.model)
-        for name, average in self.averages.items():
-            parameters = self.passes.Perceptron(getattr(model, name)).parameters
-            for parameter, value in zip(parameters, average.parameters, strict=True):
-                parameter.copy_(value)
+        for name in self.averages:
+            self.publish(name, getattr(model, name))
         return model
+
+    def publish(self, name: str, network: nn.Sequential) -> None:
+        """Gives `network`, a copy of the model's network `name`, the averages in place of its weights."""
+        parameters = self.passes.Perceptron(network).parameters
+        for parameter, value in zip(parameters, self.averages[name].parameters, strict=True):
+            parameter.copy_(value)
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """The published encoder's outputs [n, outputs], see `Autoencoder.outputs`.

@@ -5,6 +5,7 @@ With labels for some images it learns to classify the others (section 5 of the p
 picture of the data (section 7).
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -13,9 +14,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Le
-from torch import Tensor
+from torch import Tensor, nn
 
-from aae.adversary import Adversary
+from aae import batch_norm
+from aae.adversary import PENALTY_STEP, Adversary
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import partly_hidden
@@ -23,8 +25,8 @@ from aae.models import Autoencoder, LossChart, mlp
 from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, UniformPrior
 from aae.schedules import Schedule
-from aae.settings import AdamSettings, Beta, Count, NonNegative, NormalSettings, Widths
-from aae.trainer import Trainer
+from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, NormalSettings, Widths
+from aae.trainer import Optimizer, Trainer
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,13 @@ class CategoricalAAESettings:
     category_weight: Annotated[NonNegative | Schedule, "weight of its loss against the category's discriminator"]
     classification_weight: Annotated[NonNegative | Schedule, "weight of the cross-entropy of labelled images"]
     input_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the images that are encoded"]
+    masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0, as in dropout"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the styles that are decoded"]
+    category_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the category's logits"]
     discriminator_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on all that they see"]
+    recent_codes: Annotated[Count, "number of recent codes the discriminators see, with as many samples"]
+    gradient_penalty: Annotated[NonNegative | Schedule, "weight of each discriminator's squared slope at the codes"]
+    batch_norm: Annotated[bool, "batch normalisation of every layer of the encoder, the outputs included"]
     independent: Annotated[bool, "the style's discriminator also sees the category, so both become independent"]
     separation: Annotated[NonNegative, "least distance of two categories' points, for `code: sum`"]
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
@@ -214,59 +221,92 @@ class CategoricalAAETrainer(Trainer):
             for name in ("reconstruction", "style", "category", "classification")
         }
         self.input_noise = self.by_step(settings.input_noise)
+        self.masking_noise = self.by_step(settings.masking_noise)
         self.code_noise = self.by_step(settings.code_noise)
+        self.category_noise = self.by_step(settings.category_noise)
         self.discriminator_noise = self.by_step(settings.discriminator_noise)
-        self.pixel_noise, self.style_noise = NormalPrior(model.pixels), NormalPrior(model.code_size)
-        self.seen_noise = NormalPrior(model.code_size + model.categories)
+        self.gradient_penalty = self.by_step(settings.gradient_penalty)
+        columns = model.code_size + model.categories
+        self.directions = NormalPrior(columns, PENALTY_STEP)
         self.one_hot = torch.eye(model.categories, device=images.device)
         self.no_loss = torch.zeros((), device=images.device)  # of labels that there are not
 
-        encoder, decoder = self.add_network("encoder"), self.add_network("decoder")
-        self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.encoder)
+        n, recent, device = self.batch_size, settings.recent_codes, images.device
+        # The first recent codes are those of the untrained encoder.
+        first, _ = draw_minibatch(images, recent, seed=self.seed, step=0, stream=Stream.DISCRIMINATOR)
+        untrained = self.passes.Perceptron(copy.deepcopy(model.encoder))
+        outputs = self.passes.Pass(untrained, recent).forward(first)
+        codes = torch.cat([outputs[:, : model.code_size], model.probabilities(outputs)], dim=1)
+        self.recent_codes = self.add_tensor("recent_codes", codes)
+
+        rows = n if labelled is None else 2 * n
+        self.minibatch = self.new_minibatch(rows)  # the labelled images follow the others
+        self.inputs, self.uniform = torch.empty_like(self.minibatch[0]), torch.empty_like(self.minibatch[0])
+        self.grad_outputs = torch.zeros(rows, columns, device=device)
+        self.batch_norm = batch_norm.Perceptron(model.encoder) if settings.batch_norm else None
+        if self.batch_norm:
+            self.add_batch_norm(self.batch_norm, settings.encoder, rows)
+        else:
+            self.encoder_pass = self.new_pass(self.add_network("encoder"), rows)
+            self.encoder_adam = self.add_optimizer("encoder_adam", "encoder", settings.encoder)
+        decoder = self.add_network("decoder")
+        self.decoder_pass = self.new_pass(decoder, n)
         self.decoder_adam = self.add_optimizer("decoder_adam", "decoder", settings.decoder)
         names = ["encoder", "decoder"]
-        n, device = self.batch_size, images.device
         if model.sum:
             names.append("points")
             points = self.add_network("points")
             self.points_adam = self.add_optimizer("points_adam", "points", settings.decoder)
             self.points_pass, self.separation_pass = self.new_pass(points, n), self.new_pass(points, model.categories)
         self.averages_of = [self.add_average(name, settings.average) for name in names]
-        self.style = Adversary(self, "style_discriminator", settings.discriminator)
-        self.category = Adversary(self, "category_discriminator", settings.discriminator)
+        self.style = Adversary(self, "style_discriminator", settings.discriminator, recent)
+        self.category = Adversary(self, "category_discriminator", settings.discriminator, recent)
 
-        rows = n if labelled is None else 2 * n
-        self.minibatch = self.new_minibatch(rows)  # the labelled images follow the others
-        self.inputs = torch.empty_like(self.minibatch[0])
-        self.encoder_pass, self.decoder_pass = self.new_pass(encoder, rows), self.new_pass(decoder, n)
-        self.grad_outputs = torch.zeros(rows, model.code_size + model.categories, device=device)
+    def add_batch_norm(self, perceptron: batch_norm.Perceptron, settings: AdamSettings, rows: int) -> None:
+        """Registers the encoder with batch normalisation."""
+        self.networks["encoder"] = perceptron
+        adam, rate = batch_norm.Adam(perceptron, settings.betas), self.by_step(settings.learning_rate)
+        self.encoder_pass = batch_norm.Pass(perceptron, rows)
+        self.encoder_adam = self.optimizers["encoder_adam"] = Optimizer(adam, rate, self.shards)
+        for i, statistics in enumerate(perceptron.running):
+            for name, tensor in zip(("mean", "variance"), statistics, strict=True):
+                self.add_tensor(f"encoder.{name}.{i}", tensor)
+
+    def publish(self, name: str, network: nn.Sequential) -> None:
+        if name != "encoder" or self.batch_norm is None:
+            super().publish(name, network)
+            return
+        found = batch_norm.folded(self.averages[name].parameters, self.batch_norm.running)
+        for parameter, value in zip(network.parameters(), found, strict=True):
+            parameter.detach().copy_(value)
 
     def iteration(self, step: int | Tensor) -> tuple[Tensor | float, ...]:
         n, d = self.batch_size, self.model.code_size
         images, labels = self.draw_images(step)
         outputs = self.encoder_pass.forward(self.noisy(step, images))
-        style, category = outputs[:n, :d].contiguous(), self.model.probabilities(outputs[:n])
+        classification = self.no_loss if labels is None else self.classify(step, outputs[n:], labels)
+        style, category = outputs[:n, :d].contiguous(), self.noisy_probabilities(step, outputs[:n])
         reconstruction, grad_style, grad_category = self.reconstruct(step, style, category, images[:n])
-        seen_style, seen_category = self.seen(step, style, category)
+        codes = torch.cat([style, category], dim=1)
         beside = [category] if self.independent else []
+        seen_style, seen_category = self.parts(codes + self.seen_noise(step, n, 0))
         style_generator, grad_seen_style = self.style.oppose(seen_style, beside)
         category_generator, grad_seen_category = self.category.oppose(seen_category)
         self.grad_outputs[:n, :d] = grad_style + grad_seen_style * self.weights["style"](step)
         grad_category = grad_category + grad_seen_category * self.weights["category"](step)
         self.grad_outputs[:n, d:] = softmax_gradient(category, grad_category)
-        classification = self.no_loss if labels is None else self.classify(step, outputs[n:], labels)
         self.encoder_pass.backward(self.grad_outputs)
         self.decoder_adam.update(step, self.decoder_pass)
         self.encoder_adam.update(step, self.encoder_pass)
         for average in self.averages_of:
             average.update()
-        style_samples, category_samples = self.samples(step)
+        style_discriminator, category_discriminator = self.train_discriminators(step, codes)
         return (
             reconstruction,
             classification,
-            self.style.train(step, seen_style, style_samples, beside),
+            style_discriminator,
             style_generator,
-            self.category.train(step, seen_category, category_samples),
+            category_discriminator,
             category_generator,
         )
 
@@ -283,9 +323,20 @@ class CategoricalAAETrainer(Trainer):
         return images, labels[indices[n:]]
 
     def noisy(self, step: int | Tensor, images: Tensor) -> Tensor:
-        """The images with noise on each pixel."""
-        self.sample(self.pixel_noise, len(images), step, Stream.INPUT_NOISE, out=self.inputs)
-        return self.inputs.mul_(self.input_noise(step)).add_(images)
+        """The images with noise on each pixel and without random pixels; the others grow, so that the mean remains."""
+        noise, fraction = self.input_noise(step), self.masking_noise(step)
+        seen = self.sample(NormalPrior(self.model.pixels), len(images), step, Stream.INPUT_NOISE, out=self.inputs)
+        seen.mul_(noise).add_(images)
+        if isinstance(fraction, float) and fraction == 0:
+            return seen
+        uniform = self.sample(UniformPrior(self.model.pixels), len(images), step, Stream.MASK, out=self.uniform)
+        return seen.mul_(uniform.ge_(2 * fraction - 1)).mul_(1 / (1 - fraction))
+
+    def noisy_probabilities(self, step: int | Tensor, outputs: Tensor) -> Tensor:
+        """q(y|x) [n, categories] with noise on the logits, which only probabilities near 0 and 1 withstand."""
+        noise = self.sample(NormalPrior(self.model.categories), len(outputs), step, Stream.CATEGORY_NOISE)
+        outputs[:, self.model.code_size :] += noise * self.category_noise(step)
+        return self.model.probabilities(outputs)
 
     def reconstruct(
         self, step: int | Tensor, style: Tensor, category: Tensor, images: Tensor
@@ -294,7 +345,7 @@ class CategoricalAAETrainer(Trainer):
 
         Keeps the decoder's gradients, and moves the categories' points.
         """
-        noise = self.sample(self.style_noise, len(style), step, Stream.NOISE)
+        noise = self.sample(NormalPrior(self.model.code_size), len(style), step, Stream.NOISE)
         style, added = style + noise * self.code_noise(step), self.model.sum
         inputs = style + self.points_pass.forward(category) if added else torch.cat([style, category], dim=1)
         loss, grad_logits = self.cross_entropy(self.decoder_pass.forward(inputs), images, images.numel())
@@ -316,31 +367,43 @@ class CategoricalAAETrainer(Trainer):
         self.grad_outputs[self.batch_size :, self.model.code_size :] = gradient
         return F.cross_entropy(logits, labels).float()
 
-    def seen(self, step: int | Tensor, style: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        """Style and category with the noise with which the discriminators see them."""
-        return self.with_noise(step, style, category, 0)
+    def train_discriminators(self, step: int | Tensor, codes: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Trains both on the recent codes, of which `codes` [n, style and category] are the newest; their losses."""
+        recent = self.recent_codes
+        recent.copy_(torch.cat([recent, codes])[-len(recent) :])
+        n, penalised = len(recent), self.style.penalised
+        rows = torch.cat([recent, self.samples(step, n)]) + self.seen_noise(step, 2 * n, len(codes))
+        directions = self.sample(self.directions, penalised, step, Stream.PENALTY)
+        parts = [self.parts(codes) for codes in (rows[:n], rows[n:], recent[-penalised:], directions)]
+        penalty = self.gradient_penalty(step)
+        beside = [self.parts(recent)[1]] if self.independent else []
+        return (
+            self.style.train(step, *(style for style, _ in parts), penalty=penalty, beside=beside),
+            self.category.train(step, *(category for _, category in parts), penalty=penalty),
+        )
 
-    def samples(self, step: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Samples of both priors, float32 [n, columns], with such noise; categories are one-hot."""
-        n = self.batch_size
+    def parts(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Style and category of `codes` [n, style and category]."""
+        return codes[:, : self.model.code_size], codes[:, self.model.code_size :]
+
+    def samples(self, step: int | Tensor, n: int) -> Tensor:
+        """Samples of both priors, float32 [n, style and category]; categories are one-hot."""
         style = self.sample(self.prior, n, step, Stream.PRIOR)
         drawn = self.sample(UniformPrior(1, 0.5), n, step, Stream.CATEGORY).squeeze(1) + 0.5  # in (0, 1)
         numbers = (drawn * self.model.categories).long().clamp_(max=self.model.categories - 1)
-        return self.with_noise(step, style, self.one_hot[numbers], n)
+        return torch.cat([style, self.one_hot[numbers]], dim=1)
 
-    def with_noise(self, step: int | Tensor, style: Tensor, category: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """Both with the discriminators' noise of the rows from `first` on."""
-        noise = sample_prior(
-            self.seen_noise,
-            len(style),
+    def seen_noise(self, step: int | Tensor, n: int, first: int) -> Tensor:
+        """The discriminators' noise of `n` rows, from row `first` on, float32 [n, style and category]."""
+        return sample_prior(
+            NormalPrior(self.recent_codes.shape[1]),
+            n,
             seed=self.seed,
             step=step,
             stream=Stream.DISCRIMINATOR_NOISE,
             offset=first,
-            device=style.device,
+            device=self.images.device,
         ) * self.discriminator_noise(step)
-        of_style, of_category = noise.split([style.shape[1], category.shape[1]], dim=1)
-        return style + of_style, category + of_category
 
 
 def softmax_gradient(probabilities: Tensor, gradient: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ differs from the post's algorithm, why, and what was tried.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from aae.adversary import PENALTY_STEP, penalise
 from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import AAE, Labelled
@@ -18,8 +19,6 @@ from aae.posteriors import Posterior, SamplingTrainer
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
-
-PENALTY_STEP = 0.05  # in units of the code
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,9 @@ class JointAAESettings:
     average: Annotated[Beta, "decay of the averages of encoder and decoder, which snapshots hold"]
     labelled: Labelled = "all"
     posterior: Posterior = "deterministic"
+    reconstruction: Annotated[
+        Literal["cross_entropy", "squared_error"], "the reconstruction error of a pixel that is minimised"
+    ] = "cross_entropy"
 
 
 class JointAAE(AAE):
@@ -80,7 +82,8 @@ class JointAAETrainer(SamplingTrainer):
     """Encoder and decoder minimise one loss, with one Adam each. The discriminator sees codes of several iterations.
 
     The loss is the reconstruction error, mean over the pixels, plus `adversarial_weight` times the cross-entropy of the
-    codes with the target `prior`. With two optimisers on one encoder, as in the post, the codes wander: if the
+    codes with the target `prior`. The loss that is returned is the pixels' cross-entropy, whichever error is minimised.
+    With two optimisers on one encoder, as in the post, the codes wander: if the
     adversarial gradient is small, a separate Adam turns its noise into full steps.
 
     The discriminator learns from the last `recent_codes` codes, including those of the present iteration, and equally
@@ -113,6 +116,7 @@ class JointAAETrainer(SamplingTrainer):
     ):
         super().__init__(model, images, **training)
         self.labels, self.prior, self.assemble = labels, prior, model.discriminator_batch
+        self.minimises_squared_error = settings.reconstruction == "squared_error"
         self.unit_normal = NormalPrior(model.code_size)
         self.unit_uniform = UniformPrior(model.pixels)
         self.directions = NormalPrior(model.code_size, PENALTY_STEP)
@@ -181,6 +185,9 @@ class JointAAETrainer(SamplingTrainer):
         noise = self.sample(self.unit_normal, len(codes), step, Stream.NOISE)
         inputs = self.decoder_inputs(codes + noise * self.code_noise(step), indices)
         loss, grad_logits = self.cross_entropy(self.decoder_pass.forward(inputs), images, images.numel())
+        if self.minimises_squared_error:
+            outputs = grad_logits * (images.numel() * self.shards.ranks) + images  # sigmoid(logits)
+            grad_logits.mul_(outputs.mul_(1 - outputs)).mul_(2)
         grad_inputs = self.decoder_pass.backward(grad_logits, grad_inputs=True)
         return loss * self.model.pixels, grad_inputs[:, : self.model.code_size]
 
@@ -250,10 +257,7 @@ class JointAAETrainer(SamplingTrainer):
         """The loss of a shard's `logits`, which their gradient, with that of the penalty, overwrites."""
         count = self.shards.count * len(targets)
         loss, _ = self.passes.cross_entropy(logits[: len(targets)], targets, count)
-        ahead, behind = logits[len(targets) :].chunk(2)
-        grad_ahead = (ahead - behind) * self.gradient_penalty(step) * (1 / (4 * PENALTY_STEP**2 * self.penalised))
-        ahead.copy_(grad_ahead)
-        behind.copy_(-grad_ahead)
+        penalise(logits[len(targets) :], self.gradient_penalty(step), self.penalised)
         return loss
 
 

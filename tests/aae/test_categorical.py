@@ -37,8 +37,13 @@ SETTINGS = CategoricalAAESettings(
     category_weight=0.7,
     classification_weight=1.5,
     input_noise=0.3,
+    masking_noise=0.25,
     code_noise=0.4,
+    category_noise=0.6,
     discriminator_noise=Schedule(0.3, 0.1),
+    recent_codes=12,
+    gradient_penalty=0.1,
+    batch_norm=False,
     independent=False,
     separation=2.0,
     average=0.9,
@@ -58,15 +63,34 @@ def trainer_of(labels: torch.Tensor | None = LABELS, **settings):
     return model.trainer(recipe.settings, IMAGES, labels, prior, seed=SEED, batch_size=BATCH, steps=STEPS)
 
 
-@pytest.mark.parametrize(("code", "independent"), [("concatenation", False), ("sum", False), ("concatenation", True)])
-def test_against_autograd(code, independent, passes):
+def normalised(network, gains, x, running=None):
+    """The network's outputs with batch normalisation, by the minibatch's statistics or by `running` ones."""
+    linears = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    for i, (linear, gain) in enumerate(zip(linears, gains, strict=True)):
+        mean, variance = running[i] if running else (None, None)
+        x = F.batch_norm(x @ linear.weight.t(), mean, variance, gain, linear.bias, training=running is None)
+        x = x.relu() if i < len(linears) - 1 else x
+    return x
+
+
+@pytest.mark.parametrize(
+    ("code", "independent", "batch_norm"),
+    [("concatenation", False, False), ("sum", False, False), ("concatenation", True, False), ("sum", True, True)],
+)
+def test_against_autograd(code, independent, batch_norm, passes):
     """Three iterations of the same losses, written with autograd and PyTorch's Adam."""
-    trainer, plain = (trainer_of(code=code, independent=independent) for _ in range(2))
-    plain = plain.model
+    settings = {"code": code, "independent": independent, "batch_norm": batch_norm}
+    trainer, plain = (trainer_of(**settings) for _ in range(2))
+    recent, plain = plain.recent_codes, plain.model
+    with torch.no_grad():
+        first, _ = draw_minibatch(IMAGES, 12, seed=SEED, step=0, stream=Stream.DISCRIMINATOR)
+        outputs = plain.encoder(first)
+        torch.testing.assert_close(recent, torch.cat([outputs[:, :D], outputs[:, D:].softmax(1)], dim=1))
+    gains = [torch.ones(n, requires_grad=True) for n in (16, 12, D + K)] if batch_norm else []
     known = trainer.labelled[0]
     discriminators = (plain.style_discriminator, plain.category_discriminator)
     autoencoder = [plain.encoder, plain.decoder] + ([plain.points] if code == "sum" else [])
-    adam = torch.optim.Adam([p for network in autoencoder for p in network.parameters()], lr=0.01)
+    adam = torch.optim.Adam([*gains, *(p for network in autoencoder for p in network.parameters())], lr=0.01)
     adversary = torch.optim.Adam([p for network in discriminators for p in network.parameters()], lr=0.01)
 
     def drawn(prior, n, stream):
@@ -75,28 +99,36 @@ def test_against_autograd(code, independent, passes):
     def against(network, codes, target):
         return F.binary_cross_entropy_with_logits(network(codes), torch.full((len(codes), 1), target))
 
+    def telling(network, codes, samples, newest, directions, beside):
+        """The discriminator's cross-entropy, and half its mean squared slope at the newest codes."""
+        ahead, behind = (
+            network(torch.cat([newest + way, *(columns[-BATCH:] for columns in beside)], dim=1))
+            for way in (directions, -directions)
+        )
+        slope = ((ahead - behind) / 0.1).square().mean() / 2
+        fake, real = (against(network, torch.cat([c, *beside], dim=1), t) for c, t in ((codes, 0.0), (samples, 1.0)))
+        return (fake + real) / 2, slope
+
     for step in range(3):
         losses = torch.tensor(trainer.iteration(step), dtype=torch.float32)
         images, _ = draw_minibatch(IMAGES, BATCH, seed=SEED, step=step, stream=Stream.RECONSTRUCTION)
         labelled, rows = draw_minibatch(known, BATCH, seed=SEED, step=step, stream=Stream.CLASSIFICATION)
         noise = 0.3 * drawn(NormalPrior(PIXELS), 2 * BATCH, Stream.INPUT_NOISE)
-        outputs = plain.encoder(torch.cat([images, labelled]) + noise)
-        style, category = outputs[:BATCH, :D], outputs[:BATCH, D:].softmax(1)
+        kept = drawn(UniformPrior(PIXELS), 2 * BATCH, Stream.MASK) >= 2 * 0.25 - 1
+        seen_images = (torch.cat([images, labelled]) + noise) * kept / 0.75
+        outputs = normalised(plain.encoder, gains, seen_images) if batch_norm else plain.encoder(seen_images)
+        classification = F.cross_entropy(outputs[BATCH:, D:], trainer.labelled[1][rows])
+        logits = outputs[:BATCH, D:] + 0.6 * drawn(NormalPrior(K), BATCH, Stream.CATEGORY_NOISE)
+        style, category = outputs[:BATCH, :D], logits.softmax(1)
+        recent = torch.cat([recent, torch.cat([style, category], dim=1).detach()])[-12:]
         decoded = style + 0.4 * drawn(NormalPrior(D), BATCH, Stream.NOISE)
         decoded = decoded + plain.points(category) if code == "sum" else torch.cat([decoded, category], dim=1)
         reconstruction = F.binary_cross_entropy_with_logits(plain.decoder(decoded), images)
-        classification = F.cross_entropy(outputs[BATCH:, D:], trainer.labelled[1][rows])
         std = float(Schedule(0.3, 0.1).values(STEPS)[step])
-        seen = std * drawn(NormalPrior(D + K), 2 * BATCH, Stream.DISCRIMINATOR_NOISE)
+        seen = std * drawn(NormalPrior(D + K), BATCH + 24, Stream.DISCRIMINATOR_NOISE)
         beside = [category.detach()] if independent else []
-        style = torch.cat([style + seen[:BATCH, :D], *beside], dim=1)
-        style_samples = torch.cat([drawn(NormalPrior(D), BATCH, Stream.PRIOR) + seen[BATCH:, :D], *beside], dim=1)
-        category = category + seen[:BATCH, D:]
-        numbers = ((drawn(UniformPrior(1, 0.5), BATCH, Stream.CATEGORY)[:, 0] + 0.5) * K).long()
-        category_samples = F.one_hot(numbers, K) + seen[BATCH:, D:]
-        style_generator, category_generator = (
-            against(network, codes, 1.0) for network, codes in zip(discriminators, (style, category), strict=True)
-        )
+        style_generator = against(discriminators[0], torch.cat([style + seen[:BATCH, :D], *beside], dim=1), 1.0)
+        category_generator = against(discriminators[1], category + seen[:BATCH, D:], 1.0)
         # The points and the decoder have Adams of their own, which do not see the weight of the reconstruction.
         loss = 2 * reconstruction + 0.5 * style_generator + 0.7 * category_generator + 1.5 * classification
         if code == "sum":
@@ -104,27 +136,43 @@ def test_against_autograd(code, independent, passes):
         adam.zero_grad()
         loss.backward()
         adam.step()
-        telling = [
-            (against(network, codes.detach(), 0.0) + against(network, samples, 1.0)) / 2
-            for network, codes, samples in (
-                (discriminators[0], style, style_samples),
-                (discriminators[1], category, category_samples),
-            )
+        numbers = ((drawn(UniformPrior(1, 0.5), 12, Stream.CATEGORY)[:, 0] + 0.5) * K).long()
+        samples = torch.cat([drawn(NormalPrior(D), 12, Stream.PRIOR), F.one_hot(numbers, K)], dim=1)
+        directions = drawn(NormalPrior(D + K, 0.05), BATCH, Stream.PENALTY)
+        rows = (recent + seen[BATCH : BATCH + 12], samples + seen[BATCH + 12 :], recent[-BATCH:], directions)
+        told = [
+            telling(discriminators[0], *(part[:, :D] for part in rows), [recent[:, D:]] if independent else []),
+            telling(discriminators[1], *(part[:, D:] for part in rows), []),
         ]
         adversary.zero_grad()
-        sum(telling).backward()
+        sum(found + 0.1 * slope for found, slope in told).backward()
         adversary.step()
         expected = [
             reconstruction * PIXELS,
             classification,
-            telling[0],
+            told[0][0],
             style_generator,
-            telling[1],
+            told[1][0],
             category_generator,
         ]
         torch.testing.assert_close(losses, torch.stack(expected).detach(), rtol=1e-3, atol=1e-6)
-    for ours, theirs in zip(trainer.model.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)  # of at most 0.03 that three steps move
+    ours = [*trainer.model.parameters(), *(trainer.batch_norm.layers[i][2] for i in range(len(gains)))]
+    for mine, theirs in zip(ours, [*plain.parameters(), *gains], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-3)  # of at most 0.03 that three steps move
+
+
+def test_batch_norm_is_folded_into_the_weights(passes):
+    """A snapshot's plain encoder computes what batch normalisation does by the running means and variances."""
+    trainer = trainer_of(batch_norm=True, average=0.0)  # the average is the present weights
+    train_epoch(trainer, 1, 10)
+    images = IMAGES[:6].float() / 255
+    perceptron = trainer.batch_norm
+    with torch.no_grad():
+        expected = normalised(
+            trainer.model.encoder, [layer[2] for layer in perceptron.layers], images, perceptron.running
+        )
+        torch.testing.assert_close(trainer.published().encoder(images), expected)
+        torch.testing.assert_close(trainer.encode(images), expected)
 
 
 def separation(points, least):
@@ -167,9 +215,9 @@ def test_what_is_refused(settings, labels, message):
         trainer_of(labels, **settings)
 
 
-@pytest.mark.parametrize("code", ["concatenation", "sum"])
-def test_a_restored_training_goes_on_with_the_same_bits(code, passes):
-    whole, other = trainer_of(code=code), trainer_of(code=code)
+@pytest.mark.parametrize(("code", "batch_norm"), [("concatenation", False), ("sum", False), ("sum", True)])
+def test_a_restored_training_goes_on_with_the_same_bits(code, batch_norm, passes):
+    whole, other = (trainer_of(code=code, batch_norm=batch_norm) for _ in range(2))
     train_epoch(whole, 1, 5)
     state = {name: tensor.clone() for name, tensor in whole.state().items()}
     losses = train_epoch(whole, 2, 5)

@@ -185,7 +185,7 @@ def categorical_trainer(sizes, images, training, labelled):
     """
     rate, rising = AdamSettings(Schedule(0.001, 0.0), [0.9, 0.999]), Schedule(0.1, 1.0, "exponential")
     weights = ("reconstruction_weight", "style_weight", "category_weight", "classification_weight")
-    noises = ("input_noise", "code_noise", "discriminator_noise")
+    noises = ("input_noise", "masking_noise", "code_noise", "category_noise", "discriminator_noise")
     settings = CategoricalAAESettings(
         prior=NormalSettings(),
         categories=4,
@@ -197,6 +197,9 @@ def categorical_trainer(sizes, images, training, labelled):
         discriminator=rate,
         **dict.fromkeys(weights, rising),
         **dict.fromkeys(noises, Schedule(0.3, 0.1)),
+        recent_codes=12,
+        gradient_penalty=rising,
+        batch_norm=labelled,
         independent=not labelled,
         separation=2.0,
         average=0.9,

@@ -63,18 +63,20 @@ def weights(module):
 
 
 @pytest.mark.parametrize(
-    ("labels", "labelled", "posterior"),
+    ("labels", "labelled", "posterior", "error"),
     [
-        (False, "all", "deterministic"),
-        (True, "all", "deterministic"),
-        (True, 20, "deterministic"),
-        (False, "all", "gaussian"),
-        (False, "all", "universal"),
+        (False, "all", "deterministic", "cross_entropy"),
+        (False, "all", "deterministic", "squared_error"),
+        (True, "all", "deterministic", "cross_entropy"),
+        (True, 20, "deterministic", "cross_entropy"),
+        (False, "all", "gaussian", "cross_entropy"),
+        (False, "all", "universal", "cross_entropy"),
     ],
 )
-def test_against_the_plain_algorithm(labels, labelled, posterior):
+def test_against_the_plain_algorithm(labels, labelled, posterior, error):
     """Autograd, two unfused Adams and lists of codes, on the contract's random numbers."""
-    trainer, plain = (joint_trainer(labels=labels, labelled=labelled, posterior=posterior) for _ in range(2))
+    settings = {"labels": labels, "labelled": labelled, "posterior": posterior, "reconstruction": error}
+    trainer, plain = (joint_trainer(**settings) for _ in range(2))
     plain, columns = plain.model, plain.model.label_classes
     seen = LABELS if labelled == "all" else partly_hidden(LABELS, labelled, 4, SEED)
     prior = MixturePrior(4) if labels else NormalPrior(2)
@@ -105,10 +107,12 @@ def test_against_the_plain_algorithm(labels, labelled, posterior):
         uniform = samples(UniformPrior(PIXELS), BATCH, step, Stream.MASK)
         codes = encode(images * (uniform / 2 + 0.5 >= MASKED), step, Stream.RECONSTRUCTION_CODES)
         noise = NOISE * samples(NormalPrior(2), BATCH, step, Stream.NOISE)
-        reconstruction = F.binary_cross_entropy(torch.sigmoid(plain.decoder(codes + noise)), images)
+        decoded = torch.sigmoid(plain.decoder(codes + noise))
+        reconstruction = F.binary_cross_entropy(decoded, images)
+        minimised = reconstruction if error == "cross_entropy" else F.mse_loss(decoded, images)
         generator = F.softplus(-plain.discriminator(rows(codes, seen[indices]))).mean()
         autoencoder.zero_grad()
-        (reconstruction + WEIGHT * generator).backward()
+        (minimised + WEIGHT * generator).backward()
         autoencoder.step()
         averages = [DECAY * a + (1 - DECAY) * b for a, b in zip(averages, weights(plain.decoder), strict=True)]
 

@@ -249,6 +249,7 @@ def test_stream_numbers_are_frozen():
         "CATEGORY": 16,
         "INPUT_NOISE": 17,
         "DISCRIMINATOR_NOISE": 18,
+        "CATEGORY_NOISE": 19,
     }
 
 

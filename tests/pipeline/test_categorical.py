@@ -26,8 +26,13 @@ sorted:
   category_weight: {{start: 0.5, end: 3.0, shape: exponential}}
   classification_weight: 10.0
   input_noise: 0.3
+  masking_noise: 0.2
   code_noise: 0.5
+  category_noise: 1.0
   discriminator_noise: 0.2
+  recent_codes: 40
+  gradient_penalty: 0.1
+  batch_norm: {batch_norm}
   independent: true
   separation: 1.0
   average: 0.9
@@ -36,10 +41,10 @@ vae:
 """
 
 
-@pytest.mark.parametrize("code", ["concatenation", "sum"])
-def test_stages_and_export(code, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("code", "batch_norm"), [("concatenation", "true"), ("sum", "false")])
+def test_stages_and_export(code, batch_norm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_inputs(models=("sorted", "vae"), changes={"\nvae:\n": SECTION.format(code=code)})
+    write_inputs(models=("sorted", "vae"), changes={"\nvae:\n": SECTION.format(code=code, batch_norm=batch_norm)})
     run_stages(*ALL)
     assert "Categorical AAE" in (tmp_path / "report/index.html").read_text()
     assert "Categorical AAE" in (tmp_path / "report/report.md").read_text()
