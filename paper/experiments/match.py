@@ -30,7 +30,7 @@ ROWS = (
 NOTE = (
     "Skewness and kurtosis are neither centred nor whitened (aae/moments.py), for 10,000 codes. CWAE minimises the "
     "logarithm of its distance, the others the distance itself, all with weight 1 beside the squared error summed over "
-    "the pixels. The joint AAE is trained on the cross-entropy of the pixels, which the squared error does not favour."
+    "the pixels. All four minimise the squared error."
 )
 
 
