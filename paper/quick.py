@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from paper import controls, measure, report, train
+from paper import controls, many_samples, measure, report, train
 from paper.experiment import EXPERIMENTS
 from paper.params import PARAMS, load_experiment
 from pipeline import device, prepare
@@ -21,6 +21,7 @@ from pipeline.cli import run_stage
 
 FOLDER = Path("build/paper-quick")
 EPOCHS = 2
+SAMPLES = 20_000  # in place of millions
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     for experiment in EXPERIMENTS:
         content[experiment]["seeds"] = [0]
         content[experiment]["training"].update(epochs=EPOCHS, snapshot_every=EPOCHS)
+    content["many_samples"] = SAMPLES
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "paper").mkdir(parents=True)
     yaml.dump(base, FOLDER / PARAMS)
@@ -48,6 +50,7 @@ def main() -> None:
             train.main()
             measure.main()
     sys.argv[1:] = []
+    many_samples.main()
     controls.main()
     report.main()
     print(f"The report: {root / FOLDER / 'paper/report/index.html'}")

@@ -4,7 +4,7 @@ from pipeline.extension import check_extension
 
 import base64
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from aae.markdown import escaped
 from paper.cli import run_paper_stage
 from paper.controls import CONTROLS
 from paper.experiment import EXPERIMENTS, module_of
+from paper.many_samples import MANY_SAMPLES
 from paper.measure import MEASURES
 from paper.params import load_experiment
 from paper.runs import Row, title_of
@@ -106,6 +107,10 @@ def section_of(name: str, params: Params) -> Section:
         for model in params.models
         if not row.models or model in row.models
     ]
+    for row in getattr(module, "FIRST_RUN_ROWS", ()):
+        many = read_json(MANY_SAMPLES, ["many_samples", row.measure])
+        titled = replace(row, title=row.title.format(**many))
+        lines.append(Line(titled, titles[params.models[0]], [many[row.measure]]))
     for measure, title in getattr(module, "CONTROLS", {}).items():
         lines.append(Line(Row(measure, title), "no model", [read_json(CONTROLS, [measure])[measure]]))
     training = {

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from aae.errors import InputError
 from paper import quick
 from paper.experiment import EXPERIMENTS
+from paper.many_samples import number_of_samples
 from paper.params import load_experiment
 from pipeline.cli import run_stage
 from tests.pipeline.conftest import write_idx_files
@@ -67,7 +69,20 @@ def test_the_reports_show_every_measure(folder):
     assert "344.1 ± 1.9" in text
     (controls,) = json.loads((folder / "paper/results/controls.json").read_text())
     assert f"| {controls['neighbour_means']:.1f} |" in text
+    (many,) = json.loads((folder / "paper/results/many_samples.json").read_text())
+    assert many["many_samples"] == quick.SAMPLES
+    assert f"on 20,000 samples | {many['many_log_likelihood']:.1f} | 427 (recalled) |" in text
     assert "missed" in text
+
+
+@pytest.mark.parametrize("found", ["0", "1e7", "many", "true"])
+def test_the_number_of_samples_is_checked(found, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(f"many_samples: {found}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match="^paper/params.yaml: many_samples: must be .* of at least 1; found"
+    ):
+        number_of_samples()
 
 
 def test_the_committed_parameters_are_valid(monkeypatch):
@@ -104,6 +119,8 @@ def test_dependencies_are_the_import_closure(stage):
     listed = {os.path.normpath(f"paper/{dep}") for dep in STAGES[stage]["deps"]}
     listed = {dep for dep in listed if not dep.startswith(("data/", "results/", "paper/results/"))}
     module, _, experiment = stage.partition("_")
+    if experiment not in EXPERIMENTS:
+        module = stage
     kinds = {section["kind"] for section in of_models(experiment)} if module == "train" else None
     assert listed == closure(ROOT / f"paper/{module}.py", kinds)
 
@@ -119,7 +136,7 @@ def test_dvc_makes_everything_once(small_repository, tmp_path):
     repository = small_repository.copy_to(tmp_path / "repository")
     yaml = YAML()
     path = repository.root / "paper/params.yaml"
-    content = shrunk(yaml.load(path))
+    content = shrunk(yaml.load(path)) | {"many_samples": 100}
     for experiment in EXPERIMENTS:
         content[experiment].update(seeds=[0], models=content[experiment]["models"][:1])
         content[experiment]["training"].update(epochs=1, snapshot_every=1)
