@@ -79,9 +79,7 @@ def test_the_reports_show_every_measure(folder):
 def test_the_number_of_samples_is_checked(found, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(f"many_samples: {found}\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        InputError, match="^paper/params.yaml: many_samples: must be .* of at least 1; found"
-    ):
+    with pytest.raises(InputError, match=r"^paper/params.yaml: many_samples: must be .* of at least 1; found"):
         number_of_samples()
 
 
