@@ -40,9 +40,7 @@ NOTE = (
 SAMPLES = 4000
 
 
-def measure(run: Run) -> dict[str, float]:
-    """The errors of classification, in per cent."""
-    return semi_supervised.measure(run)
+measure = semi_supervised.measure
 
 
 def picture(run: Run) -> Image.Image:

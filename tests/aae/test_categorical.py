@@ -16,6 +16,7 @@ from aae.priors import NormalPrior, UniformPrior
 from aae.schedules import Schedule
 from aae.settings import AdamSettings, NormalSettings
 from aae.trainer import train_epoch
+from tests.aae.resuming import assert_resumes
 
 SEED, BATCH, PIXELS, D, K = 3, 8, 40, 3, 5
 IMAGES = torch.randint(0, 256, (100, PIXELS), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -217,14 +218,7 @@ def test_what_is_refused(settings, labels, message):
 
 @pytest.mark.parametrize(("code", "batch_norm"), [("concatenation", False), ("sum", False), ("sum", True)])
 def test_a_restored_training_goes_on_with_the_same_bits(code, batch_norm, passes):
-    whole, other = (trainer_of(code=code, batch_norm=batch_norm) for _ in range(2))
-    train_epoch(whole, 1, 5)
-    state = {name: tensor.clone() for name, tensor in whole.state().items()}
-    losses = train_epoch(whole, 2, 5)
-    other.restore(5, state)
-    assert train_epoch(other, 2, 5) == losses
-    theirs = other.state()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in whole.state().items())
+    assert_resumes(*(trainer_of(code=code, batch_norm=batch_norm) for _ in range(2)))
 
 
 @pytest.mark.parametrize("code", ["concatenation", "sum"])

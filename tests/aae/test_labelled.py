@@ -11,7 +11,7 @@ from aae.kinds.aae import partly_hidden
 from aae.models import Recipe, build_model, find_kind
 from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import MixturePrior
-from aae.trainer import train_epoch
+from tests.aae.resuming import assert_resumes
 from tests.csrc.test_contract import SETTINGS
 
 CLASSES, LABELLED, SEED, BATCH = 4, 20, 3, 16
@@ -109,11 +109,4 @@ def test_both_steps_against_autograd():
 
 @pytest.mark.parametrize("kind", ["aae", "aae_joint"])
 def test_a_restored_training_goes_on_with_the_same_bits(kind):
-    whole, other = trainer_of(kind), trainer_of(kind)
-    train_epoch(whole, 1, 5)
-    state = {name: tensor.clone() for name, tensor in whole.state().items()}
-    losses = train_epoch(whole, 2, 5)
-    other.restore(5, state)
-    assert train_epoch(other, 2, 5) == losses
-    theirs = other.state()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in whole.state().items())
+    assert_resumes(trainer_of(kind), trainer_of(kind))

@@ -17,6 +17,7 @@ from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import NormalPrior
 from aae.snapshots import Metadata, save_snapshot
 from aae.trainer import train_epoch
+from tests.aae.resuming import assert_resumes
 from tests.csrc.test_contract import SETTINGS
 
 SEED, BATCH, PIXELS = 3, 8, 40
@@ -80,14 +81,7 @@ def test_against_the_plain_algorithm(posterior, passes):
 
 @pytest.mark.parametrize("kind", ["aae", "aae_joint"])
 def test_a_restored_training_goes_on_with_the_same_bits(kind, posterior, passes):
-    whole, other = trainer_of(kind, posterior), trainer_of(kind, posterior)
-    train_epoch(whole, 1, 5)
-    state = {name: tensor.clone() for name, tensor in whole.state().items()}
-    losses = train_epoch(whole, 2, 5)
-    other.restore(5, state)
-    assert train_epoch(other, 2, 5) == losses
-    theirs = other.state()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in whole.state().items())
+    assert_resumes(trainer_of(kind, posterior), trainer_of(kind, posterior))
 
 
 @pytest.mark.parametrize("kind", ["aae", "aae_joint"])
