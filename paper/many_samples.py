@@ -10,15 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from aae.errors import InputError
-from aae.snapshots import list_snapshots
-from aae.trained import load_trained
 from paper.cli import run_paper_stage
-from paper.data import load_data
 from paper.experiments.likelihood import likelihood
 from paper.params import PARAMS, load_experiment
-from paper.runs import Run
+from paper.runs import load_run
 from pipeline.params import read_yaml
-from pipeline.paths import SNAPSHOTS, run_name
 from pipeline.shown import shown
 from pipeline.tables import write_record
 
@@ -29,9 +25,7 @@ SIGMAS = tuple(np.logspace(-4 / 3, -2 / 3, 7).tolist())  # the published grid, c
 def main() -> None:
     check_extension()
     samples, params = number_of_samples(), load_experiment("likelihood")
-    recipe, seed = params.recipes[0], params.seeds[0]
-    folder = SNAPSHOTS / run_name(recipe.name, seed)
-    run = Run(recipe, seed, load_trained(folder), load_data(), max(list_snapshots(folder)))
+    run = load_run(params.recipes[0], params.seeds[0])
     found = {f"many_{name}": value for name, value in likelihood(run, samples, SIGMAS).items()}
     write_record(MANY_SAMPLES, {"many_samples": samples} | found)
     print(", ".join(f"{name} {value:.5g}" for name, value in found.items()))

@@ -5,13 +5,10 @@ from pipeline.extension import check_extension
 from pathlib import Path
 
 from aae.figures import save_picture
-from aae.snapshots import list_snapshots
-from aae.trained import load_trained
 from paper.cli import run_arguments, run_paper_stage
-from paper.data import load_data
 from paper.experiment import module_of
-from paper.runs import Run
-from pipeline.paths import FIGURES, SNAPSHOTS, run_name
+from paper.runs import load_run
+from pipeline.paths import FIGURES, run_name
 from pipeline.tables import write_record
 
 MEASURES = Path("results/measures")
@@ -22,7 +19,7 @@ def main() -> None:
     experiment, _, recipe, seed = run_arguments()
     run = run_name(recipe.name, seed)
     module = module_of(experiment)
-    trained = Run(recipe, seed, load_trained(SNAPSHOTS / run), load_data(), max(list_snapshots(SNAPSHOTS / run)))
+    trained = load_run(recipe, seed)
     measures = module.measure(trained)
     write_record(MEASURES / f"{run}.json", measures)
     if hasattr(module, "picture"):

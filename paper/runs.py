@@ -13,8 +13,10 @@ from aae.kinds.aae_categorical import CategoricalAAE
 from aae.models import Recipe, to_inputs
 from aae.ops import Stream, sample_prior
 from aae.priors import NormalPrior
-from aae.trained import TrainedModel
-from paper.data import PaperData
+from aae.snapshots import list_snapshots
+from aae.trained import TrainedModel, load_trained
+from paper.data import PaperData, load_data
+from pipeline.paths import SNAPSHOTS, run_name
 
 BLOCK = 10_000  # samples that are decoded at a time
 
@@ -89,6 +91,12 @@ class Run:
     def test_codes(self) -> np.ndarray:
         """The codes of the test images, float64 [n, code_size]."""
         return self.model.encode(self.data.training.test_images).astype(np.float64)
+
+
+def load_run(recipe: Recipe, seed: int) -> Run:
+    """The run of `recipe` with `seed`, from its last snapshot in the present folder."""
+    folder = SNAPSHOTS / run_name(recipe.name, seed)
+    return Run(recipe, seed, load_trained(folder), load_data(), max(list_snapshots(folder)))
 
 
 def title_of(recipe: Recipe, titles: Mapping[str, str]) -> str:
