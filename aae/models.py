@@ -103,7 +103,8 @@ class LossChart:
 class Autoencoder(nn.Module, ABC):
     """An encoder, a decoder and possibly a discriminator; the base class of every kind of model.
 
-    `sizes` holds the arguments that build the same model again, at least `pixels` and `code_size`.
+    `sizes` are the arguments that build the same model again: at least `pixels`, `code_size` and the widths of the
+    hidden layers of encoder and decoder.
     """
 
     Settings: ClassVar[type]  # a dataclass as in aae/settings.py: the keys of a section of params.yaml
@@ -114,13 +115,14 @@ class Autoencoder(nn.Module, ABC):
 
     def __init__(
         self,
-        sizes: dict[str, Any],
+        *,
         encoder_outputs: int,
         decoder_inputs: int | None = None,
         encoder_inputs: int | None = None,
+        **sizes: Any,
     ):
         super().__init__()
-        self.sizes = sizes
+        self.sizes = {name: list(value) if name.endswith("_widths") else value for name, value in sizes.items()}
         self.pixels, self.code_size = sizes["pixels"], sizes["code_size"]
         self.encoder = mlp(encoder_inputs or self.pixels, *sizes["encoder_widths"], encoder_outputs)
         self.decoder = mlp(decoder_inputs or self.code_size, *sizes["decoder_widths"], self.pixels)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
+from aae.errors import InputError
 from aae.priors import MixturePrior, NormalPrior, Prior, SwissRollPrior, UniformPrior
 from aae.schedules import Schedule
 
@@ -17,9 +18,9 @@ Count = Annotated[int, Ge(1), Le(LARGEST_COUNT)]
 Widths = Annotated[list[Count], Len(1)]
 Positive = Annotated[float, Gt(0), Le(1e30)]
 NonNegative = Annotated[float, Ge(0), Le(1e30)]
-Fraction = Annotated[float, Ge(0), Le(1)]
 Beta = Annotated[float, Ge(0), Lt(1)]
 Scale = Annotated[float, Ge(0.001), Le(1000)]
+MaskingNoise = Annotated[float, Ge(0), Lt(1)] | Schedule  # also for `check_masking_noise`
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class SwissRollSettings:
 
     def build(self, code_size: int, classes: int) -> Prior:
         return SwissRollPrior(classes, self.radius, self.turns)
+
+
+def check_masking_noise(masking_noise: float | Schedule) -> None:
+    """Raises InputError if a schedule would hide all pixels."""
+    if isinstance(masking_noise, Schedule) and max(masking_noise.start, masking_noise.end) >= 1:
+        found = f"{masking_noise.start}, {masking_noise.end}"
+        raise InputError(f"masking_noise: start and end should be less than 1; found {found}")
 
 
 PriorSettings = NormalSettings | UniformSettings | MixtureSettings | SwissRollSettings

@@ -4,10 +4,9 @@ import argparse
 import os
 from collections.abc import Callable
 
-from aae.errors import InputError
 from aae.models import Recipe
 from paper.params import ROOT, load_experiment
-from pipeline.cli import chosen_recipe, run_stage
+from pipeline.cli import check_seed, chosen_recipe, run_stage
 from pipeline.params import Params
 
 
@@ -24,7 +23,6 @@ def run_arguments() -> tuple[str, Params, Recipe, int]:
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
-    if not 0 <= arguments.seed < 2**63:
-        raise InputError(f"--seed: must be from 0 to 2^63 - 1; found {arguments.seed}")
+    check_seed(arguments.seed)
     params = load_experiment(arguments.experiment)
     return arguments.experiment, params, chosen_recipe(params, arguments.model), arguments.seed

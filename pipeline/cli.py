@@ -30,9 +30,14 @@ def run_arguments(params: "Params") -> tuple["Recipe", int]:
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, required=True)
     arguments = parser.parse_args()
-    if not 0 <= arguments.seed < 2**63:
-        raise InputError(f"--seed: must be from 0 to 2^63 - 1; found {arguments.seed}")
+    check_seed(arguments.seed)
     return chosen_recipe(params, arguments.model), arguments.seed
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError if the random numbers have no such seed."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed: must be from 0 to 2^63 - 1; found {seed}")
 
 
 def model_argument(params: "Params") -> "Recipe":

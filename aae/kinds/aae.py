@@ -80,24 +80,20 @@ class AAE(Autoencoder):
         posterior: str = "deterministic",
         decoder_inputs: int | None = None,
     ):
-        sizes = {
-            "pixels": pixels,
-            "code_size": code_size,
-            "encoder_widths": list(encoder_widths),
-            "decoder_widths": list(decoder_widths),
-            "discriminator_widths": list(discriminator_widths),
-            "label_classes": label_classes,
-        }
-        if posterior != "deterministic":  # left out otherwise, as in snapshots from before there was a choice
-            sizes["posterior"] = posterior
-        self.posterior = posterior
         super().__init__(
-            sizes,
             encoder_outputs=2 * code_size if posterior == "gaussian" else code_size,
             decoder_inputs=decoder_inputs,
             encoder_inputs=pixels + code_size if posterior == "universal" else pixels,
+            pixels=pixels,
+            code_size=code_size,
+            encoder_widths=encoder_widths,
+            decoder_widths=decoder_widths,
+            discriminator_widths=discriminator_widths,
+            label_classes=label_classes,
         )
-        self.label_classes = label_classes
+        if posterior != "deterministic":  # left out otherwise, as in snapshots from before there was a choice
+            self.sizes["posterior"] = posterior
+        self.label_classes, self.posterior = label_classes, posterior
         self.discriminator = mlp(code_size + label_classes, *discriminator_widths, 1)
 
     @classmethod

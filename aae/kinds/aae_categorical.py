@@ -25,7 +25,16 @@ from aae.models import Autoencoder, LossChart, mlp
 from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.priors import NormalPrior, UniformPrior
 from aae.schedules import Schedule
-from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, NormalSettings, Widths
+from aae.settings import (
+    AdamSettings,
+    Beta,
+    Count,
+    MaskingNoise,
+    NonNegative,
+    NormalSettings,
+    Widths,
+    check_masking_noise,
+)
 from aae.trainer import Optimizer, Trainer
 
 
@@ -53,7 +62,7 @@ class CategoricalAAESettings:
     category_weight: Annotated[NonNegative | Schedule, "weight of its loss against the category's discriminator"]
     classification_weight: Annotated[NonNegative | Schedule, "weight of the cross-entropy of labelled images"]
     input_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the images that are encoded"]
-    masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0, as in dropout"]
+    masking_noise: Annotated[MaskingNoise, "fraction of the pixels that the encoder sees as 0, as in dropout"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the styles that are decoded"]
     category_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the category's logits"]
     discriminator_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on all that they see"]
@@ -103,18 +112,19 @@ class CategoricalAAE(Autoencoder):
         code: str,
         independent: bool,
     ):
-        sizes = {
-            "pixels": pixels,
-            "code_size": code_size,
-            "encoder_widths": list(encoder_widths),
-            "decoder_widths": list(decoder_widths),
-            "discriminator_widths": list(discriminator_widths),
-            "categories": categories,
-            "code": code,
-            "independent": independent,
-        }
+        super().__init__(
+            encoder_outputs=code_size + categories,
+            decoder_inputs=code_size if code == "sum" else code_size + categories,
+            pixels=pixels,
+            code_size=code_size,
+            encoder_widths=encoder_widths,
+            decoder_widths=decoder_widths,
+            discriminator_widths=discriminator_widths,
+            categories=categories,
+            code=code,
+            independent=independent,
+        )
         self.categories, self.sum = categories, code == "sum"
-        super().__init__(sizes, code_size + categories, code_size if self.sum else code_size + categories)
         self.style_discriminator = mlp(code_size + independent * categories, *discriminator_widths, 1)
         self.category_discriminator = mlp(categories, *discriminator_widths, 1)
         if self.sum:
@@ -129,6 +139,10 @@ class CategoricalAAE(Autoencoder):
     @classmethod
     def prior(cls, settings: CategoricalAAESettings, code_size: int, classes: int) -> NormalPrior:
         return NormalPrior(code_size, settings.prior.std)
+
+    @classmethod
+    def check(cls, settings: CategoricalAAESettings, code_size: int) -> None:
+        check_masking_noise(settings.masking_noise)
 
     def codes(self, outputs: Tensor, noise: Tensor) -> dict[str, Tensor]:
         return {"": outputs[:, : self.code_size]}

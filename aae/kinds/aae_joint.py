@@ -11,14 +11,22 @@ import torch
 from torch import Tensor
 
 from aae.adversary import PENALTY_STEP, penalise
-from aae.errors import InputError
 from aae.flops import autoencoder_flops, forward, input_gradients, layer_sizes, weight_gradients
 from aae.kinds.aae import AAE, Labelled
 from aae.ops import Stream, draw_minibatch, sample_prior
 from aae.posteriors import Posterior, SamplingTrainer
 from aae.priors import NormalPrior, Prior, UniformPrior
 from aae.schedules import Schedule
-from aae.settings import AdamSettings, Beta, Count, Fraction, NonNegative, PriorSettings, Widths
+from aae.settings import (
+    AdamSettings,
+    Beta,
+    Count,
+    MaskingNoise,
+    NonNegative,
+    PriorSettings,
+    Widths,
+    check_masking_noise,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class JointAAESettings:
     decoder: Annotated[AdamSettings, "decoder"]
     discriminator: Annotated[AdamSettings, "discriminator"]
     adversarial_weight: Annotated[NonNegative | Schedule, "weight of the encoder's loss against the discriminator"]
-    masking_noise: Annotated[Fraction | Schedule, "fraction of the pixels that the encoder sees as 0"]
+    masking_noise: Annotated[MaskingNoise, "fraction of the pixels that the encoder sees as 0"]
     code_noise: Annotated[NonNegative | Schedule, "standard deviation of the noise on the codes that are decoded"]
     recent_codes: Annotated[Count, "number of recent codes the discriminator sees, with as many prior samples"]
     gradient_penalty: Annotated[NonNegative | Schedule, "weight of the discriminator's squared slope at the codes"]
@@ -56,9 +64,7 @@ class JointAAE(AAE):
     @classmethod
     def check(cls, settings: JointAAESettings, code_size: int) -> None:
         super().check(settings, code_size)
-        masking = settings.masking_noise
-        if isinstance(masking, Schedule) and max(masking.start, masking.end) > 1:
-            raise InputError(f"masking_noise: start and end should be at most 1; found {masking.start}, {masking.end}")
+        check_masking_noise(settings.masking_noise)
 
     @classmethod
     def divided_rows(cls, settings: JointAAESettings, batch_size: int) -> dict[str, int] | None:
@@ -83,8 +89,8 @@ class JointAAETrainer(SamplingTrainer):
 
     The loss is the reconstruction error, mean over the pixels, plus `adversarial_weight` times the cross-entropy of the
     codes with the target `prior`. The loss that is returned is the pixels' cross-entropy, whichever error is minimised.
-    With two optimisers on one encoder, as in the post, the codes wander: if the
-    adversarial gradient is small, a separate Adam turns its noise into full steps.
+    With two optimisers on one encoder, as in the post, the codes wander: if the adversarial gradient is small, a
+    separate Adam turns its noise into full steps.
 
     The discriminator learns from the last `recent_codes` codes, including those of the present iteration, and equally
     many samples of the prior. The codes exist already, so the encoder runs one pass per iteration. A larger batch shows

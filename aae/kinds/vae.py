@@ -41,13 +41,13 @@ class VAE(Autoencoder):
     )
 
     def __init__(self, pixels: int, code_size: int, encoder_widths: Sequence[int], decoder_widths: Sequence[int]):
-        sizes = {
-            "pixels": pixels,
-            "code_size": code_size,
-            "encoder_widths": list(encoder_widths),
-            "decoder_widths": list(decoder_widths),
-        }
-        super().__init__(sizes, encoder_outputs=2 * code_size)
+        super().__init__(
+            encoder_outputs=2 * code_size,
+            pixels=pixels,
+            code_size=code_size,
+            encoder_widths=encoder_widths,
+            decoder_widths=decoder_widths,
+        )
 
     @classmethod
     def prior(cls, settings: VAESettings, code_size: int, classes: int) -> NormalPrior:

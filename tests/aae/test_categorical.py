@@ -216,6 +216,13 @@ def test_what_is_refused(settings, labels, message):
         trainer_of(labels, **settings)
 
 
+def test_some_pixels_remain():
+    """The pixels that the encoder sees grow by 1 / (1 - fraction), so a schedule up to 1 is refused."""
+    settings = replace(SETTINGS, masking_noise=Schedule(0.0, 1.0))
+    with pytest.raises(InputError, match=r"^masking_noise: start and end should be less than 1; found 0.0, 1.0$"):
+        find_kind("aae_categorical").check(settings, D)
+
+
 @pytest.mark.parametrize(("code", "batch_norm"), [("concatenation", False), ("sum", False), ("sum", True)])
 def test_a_restored_training_goes_on_with_the_same_bits(code, batch_norm, passes):
     assert_resumes(*(trainer_of(code=code, batch_norm=batch_norm) for _ in range(2)))

@@ -155,6 +155,11 @@ def test_every_key_has_a_comment_or_a_comment_above():
             "betas: [0.9, 1.0]",
             "aae.autoencoder.betas.1: input should be less than 1; found 1.0",
         ),
+        (
+            "masking_noise: {start: 0.3",
+            "masking_noise: {start: 1.0",
+            "aae_joint.masking_noise: start and end should be less than 1; found 1.0, 0.0",
+        ),
         ("learning_rate: 0.001", "learning_rte: 0.001", "learning_rte: unknown key (did you mean learning_rate?)"),
         ("epochs: 100", "epochs: 100\nepochs: 3", "not valid YAML"),
         ("epochs: 100", "epochs: [", "not valid YAML"),

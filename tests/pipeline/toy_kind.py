@@ -43,9 +43,14 @@ class Toy(Autoencoder):
     )
 
     def __init__(self, pixels: int, code_size: int, encoder_widths: list[int], decoder_widths: list[int]):
-        sizes = {"pixels": pixels, "code_size": code_size}
-        sizes |= {"encoder_widths": encoder_widths, "decoder_widths": decoder_widths}
-        super().__init__(sizes, encoder_outputs=code_size + 1, decoder_inputs=code_size + 1)
+        super().__init__(
+            encoder_outputs=code_size + 1,
+            decoder_inputs=code_size + 1,
+            pixels=pixels,
+            code_size=code_size,
+            encoder_widths=encoder_widths,
+            decoder_widths=decoder_widths,
+        )
 
     @classmethod
     def prior(cls, settings: ToySettings, code_size: int, classes: int) -> Prior:
