@@ -98,7 +98,8 @@ class Rotated(Autoencoder):
     """Its encoder outputs two numbers and then the code. Its decoder reads an affine function of the code."""
 
     def __init__(self):
-        super().__init__({"pixels": 4, "code_size": 2, "encoder_widths": [3], "decoder_widths": [5]}, 4, 3)
+        sizes = {"pixels": 4, "code_size": 2, "encoder_widths": [3], "decoder_widths": [5]}
+        super().__init__(encoder_outputs=4, decoder_inputs=3, **sizes)
 
     def codes(self, outputs, noise):
         return {"": outputs[:, 2:]}
