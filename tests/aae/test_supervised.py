@@ -16,6 +16,7 @@ from aae.priors import NormalPrior
 from aae.snapshots import Metadata, save_snapshot
 from aae.trained import TrainedModel
 from aae.trainer import train_epoch
+from tests.aae.resuming import assert_resumes
 from tests.csrc.test_contract import SETTINGS
 
 SEED, BATCH, PIXELS, CLASSES, STEPS, NOISE = 3, 8, 40, 4, 6, 0.3
@@ -114,14 +115,7 @@ def test_an_unknown_label_is_the_uniform_distribution():
 
 @pytest.mark.parametrize("seen", [False, True])
 def test_a_restored_training_goes_on_with_the_same_bits(seen, passes):
-    whole, other = trainer_of(seen), trainer_of(seen)
-    train_epoch(whole, 1, 3)
-    state = {name: tensor.clone() for name, tensor in whole.state().items()}
-    losses = train_epoch(whole, 2, 3)
-    other.restore(3, state)
-    assert train_epoch(other, 2, 3) == losses
-    theirs = other.state()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in whole.state().items())
+    assert_resumes(trainer_of(seen), trainer_of(seen))
 
 
 def test_data_without_labels():
